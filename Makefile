@@ -1,0 +1,58 @@
+# Every target first sees to the environment (tools/setup.py), which costs next to nothing once it is built.
+# The logic is in tools/, so that this file stays the same for GNU make 3.81 (macOS), sh and Windows' cmd.
+
+.PHONY: help setup lab test test-notebooks run notebooks lock lint clean
+.DEFAULT_GOAL := help
+
+# The Python that builds the environment: PYTHON=... if given, else the first that is new enough, else the first there
+# is (it then says what is wrong).
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
+ifneq ($(strip $(PYTHON)),)
+BASE := $(strip $(PYTHON))
+else ifeq ($(OS),Windows_NT)
+BASE := python
+else
+BASE := $(shell for p in $(CANDIDATES); do "$$p" tools/setup.py --suitable >/dev/null 2>&1 && echo "$$p" && exit; done; \
+	for p in $(CANDIDATES); do command -v "$$p" >/dev/null 2>&1 && echo "$$p" && exit; done)
+endif
+NO_PYTHON := No Python found. Install Python 3.11 or newer, or name one: PYTHON=/path/to/python3 make test
+IN_ENVIRONMENT = @$(if $(BASE),"$(BASE)" tools/setup.py,$(error $(NO_PYTHON)))
+
+help:
+	@echo "make lab              build the environment, find the data, open JupyterLab on the first notebook"
+	@echo "make test             every test; every notebook is re-executed and its text compared"
+	@echo "make test-notebooks   only the notebooks, and the tests that depend on the data"
+	@echo "make run              execute the whole series into build/executed/   (ONLY=03 for one)"
+	@echo "make notebooks        execute it in place, in the form that is committed   (ONLY=03 for one)"
+	@echo "make lint             ruff check and ruff format --check, notebooks included"
+	@echo "make lock             renew requirements.txt from pyproject.toml"
+	@echo "make setup            only build the environment"
+	@echo "make clean            remove what the other targets wrote; .venv and data stay"
+
+setup:
+	$(IN_ENVIRONMENT)
+
+lab:
+	$(IN_ENVIRONMENT) tools/lab.py $(ARGS)
+
+test:
+	$(IN_ENVIRONMENT) tools/test.py
+
+test-notebooks:
+	$(IN_ENVIRONMENT) tools/test.py --notebooks
+
+run:
+	$(IN_ENVIRONMENT) tools/run.py $(ONLY)
+
+notebooks:
+	$(IN_ENVIRONMENT) tools/run.py --in-place $(ONLY)
+	$(IN_ENVIRONMENT) tools/figure.py
+
+lock:
+	$(IN_ENVIRONMENT) tools/lock.py
+
+lint:
+	$(IN_ENVIRONMENT) tools/lint.py
+
+clean:
+	@$(if $(BASE),"$(BASE)" tools/clean.py,$(error $(NO_PYTHON)))

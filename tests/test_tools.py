@@ -1,0 +1,270 @@
+"""Tests of the commands behind `make`: JupyterLab's, the tests', the notebooks', and cleaning up."""
+
+import importlib.util
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+
+TOOLS = Path(__file__).resolve().parent.parent / "tools"
+
+
+def load(name, as_name=None):
+    """A module of tools/, by its path. Under its own name, so that the tools find each other in one copy only."""
+    as_name = as_name or name
+    if as_name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(as_name, TOOLS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[as_name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[as_name]
+
+
+kernels, lab, run, clean = map(load, ("kernels", "lab", "run", "clean"))
+test_tool = load("test", "course_tests")  # `test` is a package of Python's own
+
+# --- make lab
+
+
+def test_labs_command_line():
+    command = lab.command_line(Path("n.ipynb"), ["--port", "9999"], root_user=False, screen=True)
+    assert command[0] == "n.ipynb"
+    assert "--ServerApp.ip=127.0.0.1" in command
+    assert command[-2:] == ["--port", "9999"]
+    assert not any(re.search("token|password|allow", word) for word in command)
+    assert "--no-browser" not in command
+    assert "--allow-root" in lab.command_line(Path("n.ipynb"), root_user=True)
+    assert "--no-browser" in lab.command_line(Path("n.ipynb"), screen=False)
+
+
+@pytest.mark.parametrize(
+    ("env", "platform", "screen"),
+    [
+        ({}, "linux", False),
+        ({"DISPLAY": ":0"}, "linux", True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
+        ({"DISPLAY": ":0", "CI": "true"}, "linux", False),
+        ({"DISPLAY": "localhost:10", "SSH_CONNECTION": "a b"}, "linux", False),
+        ({}, "darwin", True),
+        ({"SSH_TTY": "/dev/ttys1"}, "darwin", False),
+        ({}, "win32", True),
+    ],
+)
+def test_whether_there_is_a_screen(env, platform, screen):
+    assert lab.has_screen(env, platform) is screen
+
+
+def server(**changes):
+    provider = SimpleNamespace(auth_enabled=True, token="abc", token_generated=True)
+    provider.__dict__.update({k: changes.pop(k) for k in list(changes) if hasattr(provider, k)})
+    known = {
+        "ip": "127.0.0.1",
+        "sock": "",
+        "port": 8889,
+        "base_url": "/",
+        "certfile": "",
+        "identity_provider": provider,
+    }
+    return SimpleNamespace(**{**known, **changes})
+
+
+def test_lab_refuses_to_run_open():
+    assert lab.objection(server()) == ""
+    assert "127.0.0.1 only" in lab.objection(server(ip="0.0.0.0"))
+    assert "127.0.0.1 only" in lab.objection(server(sock="/tmp/s"))
+    assert "token off" in lab.objection(server(auth_enabled=False, token=""))
+
+
+def test_the_address_that_is_printed():
+    notebook = lab.ROOT / "notebooks" / "00_is it ready.ipynb"
+    assert (
+        lab.address(server(), notebook) == "http://127.0.0.1:8889/lab/tree/notebooks/00_is%20it%20ready.ipynb?token=abc"
+    )
+    assert "abc" not in lab.address(server(token_generated=False), notebook)
+
+
+def test_lab_stops_when_the_data_fails(monkeypatch, capsys):
+    monkeypatch.setattr(lab.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
+    monkeypatch.setattr(lab, "first_notebook", lambda: pytest.fail("went on"))
+    assert lab.main([]) == 1
+    assert "data could not be made ready" in capsys.readouterr().err
+
+
+# --- the test command
+
+
+def test_the_stages_of_make_test(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "tests").mkdir()
+    for name in ("notebooks/00_a.ipynb", "notebooks/01_b.ipynb", "tests/test_a.py"):
+        (tmp_path / name).touch()
+    stages = {name: (command, env) for name, command, env in test_tool.stages(tmp_path, available=8)}
+    assert list(stages) == ["data", "ruff", "unit tests", "notebooks"]
+    command, env = stages["notebooks"]
+    assert {"--nbval", "--nbval-current-env", "loadfile"} <= set(command)
+    assert command[command.index("-n") + 1] == "2"
+    assert env["OMP_NUM_THREADS"] == "1"
+    assert "--cov-fail-under=90" in stages["unit tests"][0]
+    assert stages["unit tests"][1] == {}  # one file, one worker, all threads
+    assert [name for name, *_ in test_tool.stages(tmp_path, 1, notebooks_only=True)] == [
+        "data",
+        "tests of the data",
+        "notebooks",
+    ]
+
+
+def test_every_stage_runs_and_one_failure_fails(monkeypatch, capsys):
+    ran = []
+
+    def fake(command, **_):
+        ran.append(command)
+        return SimpleNamespace(returncode=1 if "ruff" in command else 0)
+
+    monkeypatch.setattr(test_tool.subprocess, "run", fake)
+    assert test_tool.main([]) == 1
+    assert len(ran) == 4
+    said = capsys.readouterr().out
+    assert re.search(r"ruff .* FAILED", said)
+    assert re.search(r"notebooks .* ok", said)
+
+
+def test_finding_no_test_is_a_failure_except_for_the_datas():
+    assert not test_tool.passed(5, "notebooks")
+    assert not test_tool.passed(5, "unit tests")
+    assert test_tool.passed(5, "tests of the data")
+    assert not test_tool.passed(1, "tests of the data")
+
+
+# --- the notebook run
+
+
+def notebook(*cells):
+    """A notebook of code cells, each a source or a (source, metadata) pair."""
+    pairs = [cell if isinstance(cell, tuple) else (cell, {}) for cell in cells]
+    made = [nbformat.v4.new_code_cell(source, metadata=metadata) for source, metadata in pairs]
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# 1"), *made])
+
+
+def stream(text, name="stdout"):
+    return nbformat.v4.new_output("stream", name=name, text=text)
+
+
+@pytest.fixture
+def series(tmp_path):
+    """A folder of notebooks and a function that runs them, as `make run` or `make notebooks` does."""
+    folder, executed = tmp_path / "notebooks", tmp_path / "executed"
+    folder.mkdir()
+    return folder, lambda *words: run.main(list(words), folder, executed), executed
+
+
+def test_a_series_with_a_failing_notebook(series, capsys, tmp_path, monkeypatch):
+    folder, go, executed = series
+    foreign = tmp_path / "jupyter" / "kernels" / "python3"  # somebody else's kernel of the same name
+    foreign.mkdir(parents=True)
+    spec = {"argv": ["no-such-program", "{connection_file}"], "display_name": "X", "language": "python"}
+    (foreign / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    nbformat.write(
+        notebook("import os; print(os.path.basename(os.getcwd()))", "1 / 0", "print('never')"), folder / "00_a.ipynb"
+    )
+    nbformat.write(notebook("import sys; sys.prefix"), folder / "01_b.ipynb")
+    assert go() == 1
+    said = capsys.readouterr().out
+    assert re.search(r"00_a +\d+\.\d s  FAILED\n.*cell 3: ZeroDivisionError: division by zero", said)
+    assert re.search(r"01_b +\d+\.\d s  ok", said)
+    partial = nbformat.read(executed / "00_a.ipynb", as_version=4)
+    assert partial.cells[1].outputs[0].text == "notebooks\n"  # the kernel's folder is the notebook's
+    assert partial.cells[2].outputs[0].ename == "ZeroDivisionError"
+    assert partial.cells[3].outputs == []
+    own = nbformat.read(executed / "01_b.ipynb", as_version=4).cells[1].outputs[0].data["text/plain"]
+    assert own == repr(sys.prefix)  # the kernel is that of the environment itself
+
+
+def test_in_place_gives_the_committed_form(series):
+    folder, go, _ = series
+    made = notebook(
+        "print('é'); print('two')",
+        ("print('picture')", {"store_output": False, "tags": ["nbval-ignore-output"]}),
+        ("1 / 0", {"tags": ["raises-exception"]}),
+        "",
+        ("40 + 2", {"execution": {"iopub.execute_input": "2020-01-01T00:00:00Z"}}),
+    )
+    made.metadata["kernelspec"] = {"name": "somebody-elses", "display_name": "X", "language": "python"}
+    path = folder / "00_a.ipynb"
+    nbformat.write(made, path)
+    ids = [cell.id for cell in made.cells]
+    assert go("--in-place", "00") == 0
+    text = path.read_text(encoding="utf-8")
+    assert text.endswith("}\n")
+    assert '\n "cells"' in text
+    assert "é" in text
+    assert "iopub" not in text
+    done = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(done)
+    assert (done.nbformat, done.nbformat_minor) == (4, 5)
+    assert done.metadata == {"kernelspec": run.KERNELSPEC, "language_info": run.LANGUAGE}
+    assert "version" not in done.metadata.language_info
+    assert [cell.id for cell in done.cells] == ids
+    assert [cell.get("execution_count") for cell in done.cells] == [None, 1, 2, 3, None, 4]
+    assert [output.text for output in done.cells[1].outputs] == ["é\ntwo\n"]
+    assert done.cells[2].outputs == []
+    assert done.cells[3].outputs[0].ename == "ZeroDivisionError"
+    assert done.cells[5].outputs[0].execution_count == 4
+    assert go("--in-place") == 0
+    assert path.read_text(encoding="utf-8") == text  # once more changes nothing
+
+
+def test_in_place_keeps_the_old_file_when_a_cell_fails_or_warns(series, capsys):
+    folder, go, _ = series
+    for name, source in (("00_a", "1 / 0"), ("01_b", "import sys; print('careful', file=sys.stderr)")):
+        nbformat.write(notebook(source), folder / f"{name}.ipynb")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert go("--in-place") == 1
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    said = capsys.readouterr().out
+    assert "cell 2 wrote to stderr: careful" in said
+    assert said.count("left as it was") == 2
+
+
+def test_a_cell_that_takes_too_long(series, capsys):
+    folder, go, _ = series
+    nbformat.write(notebook("import time; time.sleep(60)"), folder / "00_a.ipynb")
+    assert go("--timeout", "1") == 1
+    assert "cell 2: not done after 1 s" in capsys.readouterr().out
+
+
+def test_progress_bars_and_paths_are_not_stored():
+    made = notebook("bar", "error")
+    widget = {run.WIDGET: {"model_id": "x"}, "text/plain": "  0%"}
+    made.cells[1].outputs = [nbformat.v4.new_output("display_data", data=widget), stream("a"), stream("b")]
+    trace = f"File {run.ROOT}{os.sep}utils{os.sep}data.py, File {sys.prefix}{os.sep}lib"
+    made.cells[2].outputs = [nbformat.v4.new_output("error", ename="E", evalue="e", traceback=[trace])]
+    made.metadata["widgets"] = {"state": {}}
+    done = run.normalise(made)
+    assert [output.text for output in done.cells[1].outputs] == ["ab"]
+    assert done.cells[2].outputs[0].traceback == [f"File .{os.sep}utils{os.sep}data.py, File <environment>{os.sep}lib"]
+    assert "widgets" not in done.metadata
+
+
+def test_names_select_notebooks(series):
+    folder, *_ = series
+    for name in ("00_a", "01_b", "02_c"):
+        (folder / f"{name}.ipynb").touch()
+    assert [path.stem for path in run.select(folder, ["02", "00"])] == ["00_a", "02_c"]
+    assert len(run.select(folder, [])) == 3
+    with pytest.raises(SystemExit, match="no notebook begins with '07'; there are: 00_a, 01_b, 02_c"):
+        run.select(folder, ["07"])
+
+
+def test_clean_keeps_the_environment_and_the_data(tmp_path, capsys):
+    for name in ("build/x", ".venv/x", "data/x", "utils/__pycache__/x", "utils/a.py", ".coverage.1"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert clean.main(tmp_path) == 0
+    kept = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert kept == {".venv/x", "data/x", "utils/a.py"}

@@ -1,0 +1,186 @@
+"""Executes the notebooks, in order, with one line for each.
+
+    python tools/run.py [NAME...]             into build/executed/, for reading (`make run`)
+    python tools/run.py --in-place [NAME...]  back into notebooks/, in the form that is committed (`make notebooks`)
+
+NAME is the beginning of a file's name: 01, or 03_what.
+
+The committed form is the same whoever executed it: no time stamps, counts 1..n, no version of the machine's Python, no
+path of the machine, no state of progress bars. A cell whose metadata says `"store_output": false` is committed without
+its outputs, because the pictures of CIFAR-10 are not ours to hand out; nbval would miss them, so the cell needs the
+tag `nbval-ignore-output` too. A cell that writes to stderr is a failure here: its text would differ between machines.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from kernels import OwnKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+ROOT = Path(__file__).resolve().parent.parent
+CELL_SECONDS = 180
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+}
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+class NotebookFailure(Exception):
+    """A notebook that did not run through, or must not be committed; its text says where and why."""
+
+
+def execute(notebook, folder, timeout=CELL_SECONDS):
+    """Runs all cells of a notebook, with `folder` as its working folder; what was reached stays in it on failure."""
+    place = {}
+
+    def note(cell, cell_index):
+        place["cell"] = cell_index + 1
+
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        kernel_manager_class=OwnKernelManager,
+        timeout=timeout,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+        on_cell_start=note,
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise NotebookFailure(f"cell {place['cell']}: {error.ename}: {error.evalue}") from None
+    except CellTimeoutError:
+        raise NotebookFailure(f"cell {place['cell']}: not done after {timeout} s") from None
+    except DeadKernelError:
+        raise NotebookFailure(f"cell {place.get('cell', 1)}: the kernel died (out of memory?)") from None
+
+
+def coalesce(outputs):
+    """Neighbouring pieces of one stream as one output: how a text was cut depends on the machine's speed."""
+    joined = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output["output_type"] == "stream" == last.get("output_type") and output["name"] == last["name"]:
+            last["text"] += output["text"]
+        else:
+            joined.append(output)
+    return joined
+
+
+def without_paths(text, root):
+    """A traceback without the folders of this machine."""
+    home, names = Path.home(), []
+    for folder, name in ((Path(sys.prefix), "<environment>"), (root, ".")):
+        names.append((str(folder), name))
+        if folder.is_relative_to(home):
+            names.append((str(Path("~", folder.relative_to(home))), name))
+    for folder, name in names:
+        text = text.replace(folder, name)
+    return text
+
+
+def normalise(notebook, root=ROOT):
+    """Brings an executed notebook into the form that is committed; a NotebookFailure if it cannot be."""
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["kernelspec"] = dict(KERNELSPEC)
+    notebook.metadata["language_info"] = dict(LANGUAGE)
+    count = 0
+    for number, cell in enumerate(notebook.cells, 1):
+        for volatile in ("execution", "ExecuteTime", "trusted"):
+            cell.metadata.pop(volatile, None)
+        if cell.cell_type != "code":
+            continue
+        outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+        errors = [output["text"] for output in outputs if output.get("name") == "stderr"]
+        if errors:
+            raise NotebookFailure(f"cell {number} wrote to stderr: {errors[0].strip().splitlines()[-1]}")
+        if cell.source.strip():
+            count += 1
+            cell.execution_count = count
+        else:
+            cell.execution_count = None
+        for output in outputs:
+            if output["output_type"] == "execute_result":
+                output["execution_count"] = cell.execution_count
+            if output["output_type"] == "error":
+                output["traceback"] = [without_paths(line, root) for line in output["traceback"]]
+        cell.outputs = [] if cell.metadata.get("store_output") is False else coalesce(outputs)
+    return notebook
+
+
+def write(notebook, path):
+    """Under another name first: an interrupted run leaves the old file whole."""
+    text = nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n"
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(new, path)
+
+
+def select(folder, names):
+    notebooks = sorted(folder.glob("*.ipynb"))
+    if not notebooks:
+        raise SystemExit(f"[run] {folder} has no notebooks")
+    for name in names:
+        if not any(path.name.startswith(name) for path in notebooks):
+            raise SystemExit(
+                f"[run] no notebook begins with {name!r}; there are: {', '.join(p.stem for p in notebooks)}"
+            )
+    return [path for path in notebooks if not names or path.name.startswith(tuple(names))]
+
+
+def run_one(path, target, in_place, timeout=CELL_SECONDS):
+    """Executes one notebook and writes it to `target`; in place, only what may be committed is written."""
+    notebook = nbformat.read(path, as_version=4)
+    try:
+        execute(notebook, path.parent, timeout)
+        if in_place:
+            normalise(notebook)
+    except NotebookFailure:
+        if not in_place:
+            write(notebook, target)
+        raise
+    write(notebook, target)
+
+
+def main(arguments, folder=ROOT / "notebooks", executed=ROOT / "build" / "executed"):
+    parser = argparse.ArgumentParser(description="Executes the notebooks, with one line for each.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="the beginning of a file's name, such as 01")
+    parser.add_argument("--in-place", action="store_true", help="write back to notebooks/, in the committed form")
+    parser.add_argument("--timeout", type=int, default=CELL_SECONDS, help="seconds a cell may take (%(default)s)")
+    options = parser.parse_args(arguments)
+    paths, failed = select(folder, options.names), 0
+    target = folder if options.in_place else executed
+    target.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        print(f"[run] {path.stem:<44}", end=" ", flush=True)
+        start = time.monotonic()
+        try:
+            run_one(path, target / path.name, options.in_place, options.timeout)
+        except NotebookFailure as failure:
+            failed += 1
+            print(f"{time.monotonic() - start:6.1f} s  FAILED\n[run]     {failure}", flush=True)
+            if options.in_place:
+                print("[run]     the stored notebook was left as it was", flush=True)
+        else:
+            print(f"{time.monotonic() - start:6.1f} s  ok", flush=True)
+    print(f"[run] {len(paths) - failed} of {len(paths)} notebooks ran through; written to {target}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("\n[run] stopped", file=sys.stderr)
+        sys.exit(130)
