@@ -1,0 +1,24 @@
+"""Fixtures that the tests of the data share; a test gets them only if it asks for them."""
+
+import pytest
+
+from utils import data, sources
+
+
+@pytest.fixture
+def isolated(monkeypatch, tmp_path):
+    """No setting of the user, no network, no project data; and the stand-in small, so that no test draws 14,400."""
+    monkeypatch.delenv("CIFAR10_DIR", raising=False)
+    monkeypatch.delenv("COURSE_DATA", raising=False)
+    monkeypatch.setattr(data, "DATA_DIR", tmp_path / "default")
+    monkeypatch.setattr(sources, "reachable", lambda: False)
+    monkeypatch.setattr(sources, "download", lambda folder: pytest.fail("a test tried to download"))
+    monkeypatch.setattr(data, "STAND_IN_SIZE", (60, 20))
+
+
+@pytest.fixture
+def home(isolated, tmp_path):
+    """An empty data folder."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder

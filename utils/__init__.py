@@ -1,0 +1,1 @@
+"""The plumbing of the course: what the notebooks import. Each module has one job (see CONTRIBUTING.md)."""
