@@ -1,0 +1,576 @@
+"""utils.plots: what each figure shows, how it is displayed, and whether everyone can read its colours."""
+
+import io
+import warnings
+
+import IPython.display
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib import colors as mcolors
+from matplotlib.figure import Figure
+from PIL import Image
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+
+from utils import plots  # noqa: E402
+from utils.models import ConvNet  # noqa: E402
+from utils.plots import COLORS, DASHES, MARKERS, THEORY, WITH, WITHOUT, Line  # noqa: E402
+from utils.stats import ActivationStats  # noqa: E402
+
+ALT = "Two curves fall over the layers, one of them faster."
+DEPTH, STEPS = 4, 3
+
+
+def recording(norm_layer) -> ActivationStats:
+    model = ConvNet(DEPTH, (4, 4), norm_layer)
+    x = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with ActivationStats(model, model.layers) as stats:
+        for _ in range(STEPS):
+            model.zero_grad()
+            model(x).square().sum().backward()
+            with torch.no_grad():
+                for p in model.parameters():
+                    p -= 0.1 * p.grad
+    return stats
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[ActivationStats, ActivationStats]:
+    """Recordings without and with normalization."""
+    return recording(None), recording(torch.nn.BatchNorm2d)
+
+
+@pytest.fixture(autouse=True)
+def displayed(monkeypatch):
+    """What was displayed: (arguments, keywords) of each call. Nothing may be left open, nothing set globally."""
+    calls = []
+    monkeypatch.setattr(IPython.display, "display", lambda *args, **kwargs: calls.append((args, kwargs)))
+    before = dict(matplotlib.rcParams)
+    yield calls
+    assert dict(matplotlib.rcParams) == before
+    plt.close("all")
+
+
+@pytest.fixture
+def figures(monkeypatch) -> list[Figure]:
+    """The figures that were shown; their contents can be looked at after they were closed."""
+    seen, show = [], plots.show
+
+    def spy(figure: Figure, alt: str) -> None:
+        seen.append(figure)
+        show(figure, alt)
+
+    monkeypatch.setattr(plots, "show", spy)
+    return seen
+
+
+def some_lines(points: int = 5) -> list[Line]:
+    y = np.linspace(1, 0.1, points)
+    return [
+        Line("without", WITHOUT, y),
+        Line("with", WITH, np.stack([y + 1, y + 2, y + 4])),
+        Line("0.9ⁿ", THEORY, 0.9 ** np.arange(points)),
+    ]
+
+
+PICTURES = torch.randint(0, 256, (7, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+DRAW = {
+    "layer_lines": lambda pair, **kw: plots.layer_lines({"a": some_lines(), "b": some_lines()}, ylabel="y", **kw),
+    "signal": lambda pair, **kw: plots.signal(*pair, **kw),
+    "histograms": lambda pair, **kw: plots.histograms(
+        {"a": np.eye(3), "b": np.arange(8.0).reshape(2, 4)}, kinds=[WITHOUT, WITH], rows=["channel", "image"], xlabel="v",
+        **kw,
+    ),
+    "cockpit": lambda pair, **kw: plots.cockpit(*pair, **kw),
+    "runs": lambda pair, **kw: plots.runs([Line("a", WITH, np.arange(60.0))], ylabel="loss", **kw),
+    "bars": lambda pair, **kw: plots.bars({"a": [0.1, 0.3], "b": [0.5]}, kinds=[WITHOUT, WITH], ylabel="accuracy", **kw),
+    "images": lambda pair, **kw: plots.images(PICTURES, list("abcdefg"), columns=4, **kw),
+}  # fmt: skip
+GUESSES = {"layer_lines": (3, 0.5), "signal": 0.5, "histograms": 0.5, "bars": 0.4}
+STARS = {"layer_lines": (3, 0.5), "signal": (DEPTH, 0.5), "histograms": (0.5, 0.5), "bars": (1, 0.4)}
+
+
+def picture(displayed) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(displayed[0][0][0]["image/png"])).convert("RGB")) / 255
+
+
+def stars(figure: Figure) -> list[tuple[float, float]]:
+    return [
+        (float(line.get_xdata()[0]), float(line.get_ydata()[0]))
+        for ax in figure.axes
+        for line in ax.lines
+        if line.get_marker() == "*"
+    ]
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for ax in figure.axes for text in ax.texts]
+
+
+# --- every figure ----------------------------------------------------------------------------------------------------
+
+
+def test_every_function_that_draws_is_tested_here():
+    assert set(plots.__all__) == {*DRAW, "Line", "show"}
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_one_picture_and_one_caption(name, pair, displayed):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DRAW[name](pair, alt=ALT)
+    (image, options), (caption, nothing) = displayed
+    assert list(image[0]) == ["image/png", "text/plain"]
+    assert image[0]["image/png"].startswith(b"\x89PNG\r\n")
+    assert options["raw"] is True
+    assert options["metadata"]["image/png"]["alt"] == ALT
+    assert isinstance(caption[0], IPython.display.Markdown)
+    assert caption[0].data == f"*{ALT}*"
+    assert nothing == {}
+    assert plt.get_fignums() == []
+    pixels = picture(displayed)
+    assert 0.5 < pixels.shape[1] / options["metadata"]["image/png"]["width"] < 2
+    assert 0.2 < (pixels.min(2) > 0.98).mean() < 0.999, "on white, and something is on it"
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_the_same_figure_is_the_same_file(name, pair, displayed):
+    for _ in range(2):
+        DRAW[name](pair, alt=ALT)
+    first, _, second, _ = (args[0] for args, _ in displayed)
+    assert first["image/png"] == second["image/png"]
+    assert "Software" not in Image.open(io.BytesIO(first["image/png"])).info
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_every_figure_needs_a_sentence(name, pair, displayed):
+    with pytest.raises(ValueError, match="needs a sentence of alternative text"):
+        DRAW[name](pair, alt="a plot")
+    assert displayed == []
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", [name for name in DRAW if name != "images"])
+def test_every_axis_has_a_name(name, pair, figures):
+    """Where panels share an axis, one of them carries it."""
+    DRAW[name](pair, alt=ALT)
+    (figure,) = figures
+    for ax in figure.axes:
+        for axis in "xy":
+            shared = [other for other in figure.axes if getattr(ax, f"get_shared_{axis}_axes")().joined(ax, other)]
+            named = any(getattr(other, f"get_{axis}label")() for other in shared)
+            assert named or (name, axis) == ("bars", "x"), (axis, ax.get_title())
+
+
+@pytest.mark.parametrize("name", GUESSES)
+def test_a_guess_is_a_star(name, pair, figures):
+    DRAW[name](pair, alt=ALT)
+    DRAW[name](pair, alt=ALT, guess=GUESSES[name])
+    without, with_ = figures
+    assert stars(without) == []
+    assert "your guess" not in texts(without)
+    assert stars(with_) == [STARS[name]]
+    assert texts(with_).count("your guess") == 1
+    assert any(line.get_marker() == "*" for line in with_.axes[-1].lines), "in the last panel"
+
+
+@pytest.mark.parametrize(("name", "columns"), [("signal", (0, 1)), ("cockpit", (1, 5))])
+def test_heat_maps_show_the_shares(name, columns, pair, figures):
+    DRAW[name](pair, alt=ALT)
+    for column, stats, cmap in zip(columns, pair, ["Oranges", "Blues"], strict=True):
+        (image,) = figures[0].axes[column].images
+        shares = stats.histogram[0] if name == "signal" else stats.histogram[:, -1]
+        expected = np.ma.log10(np.ma.masked_less_equal(shares.T, 0))
+        np.testing.assert_array_equal(image.get_array().mask, expected.mask)
+        assert expected.mask.any(), "nothing at all stays white"
+        np.testing.assert_allclose(image.get_array().compressed(), expected.compressed(), rtol=1e-6)
+        assert image.get_cmap().name == cmap
+        left = 0.5 if name == "signal" else 0
+        assert image.get_extent() == [left, left + len(shares), -4, 4]
+        assert image.get_clim() == (-5, 0)
+        assert image.origin == "lower"
+
+
+# --- show ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alt", ["", "Too short.", "There is no full stop at the end", "One two three four."])
+def test_an_alternative_text_that_is_no_sentence(alt, displayed):
+    figure = plt.figure()
+    with pytest.raises(ValueError, match="needs a sentence of alternative text, ending with a full stop; given: ") as e:
+        plots.show(figure, alt)
+    assert repr(alt) in str(e.value)
+    assert displayed == []
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("alt", ["One two three four five.", "One two three four five. \n"])
+def test_a_sentence(alt, displayed):
+    plots.show(plt.figure(figsize=(10, 2)), alt)
+    assert len(displayed) == 2
+    assert displayed[0][1]["metadata"] == {"image/png": {"alt": alt, "width": 600}}
+    assert picture(displayed).shape == (160, 800, 3)
+
+
+def test_only_the_figure_shown_is_closed():
+    other, figure = plt.figure(), plt.figure()
+    plots.show(figure, ALT)
+    assert plt.get_fignums() == [other.number]
+
+
+# --- curves ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_curve_is_the_median_and_its_band_the_range(figures):
+    y = np.array([[1.0, 5.0, 3.0], [2.0, 9.0, 1.0], [4.0, 6.0, 8.0]])
+    plots.layer_lines({"t": [Line("seeds", WITH, y), Line("one", WITHOUT, y[0])]}, ylabel="y", alt=ALT, log=False)
+    (ax,) = figures[0].axes
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[1, 2], [2, 6], [3, 3]])
+    np.testing.assert_array_equal(ax.lines[1].get_xydata(), [[1, 1], [2, 5], [3, 3]])
+    (band,) = ax.collections  # a single seed has none
+    corners = {tuple(corner) for corner in band.get_paths()[0].vertices.tolist()}
+    assert {(1, 1), (2, 5), (3, 1), (1, 4), (2, 9), (3, 8)} <= corners
+
+
+def test_curves_at_places_of_their_own(figures):
+    plots.layer_lines({"t": [Line("a", WITH, np.ones(3), np.array([10, 20, 40]))]}, ylabel="y", xlabel="x", alt=ALT)
+    np.testing.assert_array_equal(figures[0].axes[0].lines[0].get_xdata(), [10, 20, 40])
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_panels_share_their_y_axis(figures, log):
+    panels = {"small": [Line("a", WITH, np.array([1.0, 2.0]))], "large": [Line("b", WITH, np.array([1.0, 5000.0]))]}
+    plots.layer_lines(panels, ylabel="spread", alt=ALT, log=log)
+    left, right = figures[0].axes
+    assert [ax.get_title() for ax in (left, right)] == ["small", "large"]
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_ylabel() == "spread"
+    assert {ax.get_yscale() for ax in (left, right)} == {"log" if log else "linear"}
+
+
+def test_limits_of_the_y_axis(figures):
+    plots.layer_lines({"t": some_lines()}, ylabel="y", alt=ALT, ylim=(1e-3, 50))
+    assert figures[0].axes[0].get_ylim() == (1e-3, 50)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5, 6, 20, 50])
+def test_layers_are_counted_from_1(figures, depth):
+    plots.layer_lines({"t": [Line("a", WITH, np.ones(depth))]}, ylabel="y", alt=ALT)
+    ticks = figures[0].axes[0].get_xticks().tolist()
+    assert ticks[0] == 1
+    assert ticks[-1] == depth
+    assert len(ticks) <= 6
+
+
+def test_each_curve_has_its_label_at_its_end_in_its_colour(figures):
+    lines = some_lines()
+    plots.layer_lines({"t": lines}, ylabel="y", alt=ALT)
+    written = {text.get_text(): text.get_color() for text in figures[0].axes[0].texts}
+    assert written == {line.label: COLORS[line.kind][0] for line in lines}
+
+
+@settings(max_examples=6, deadline=None)
+@given(ends=st.lists(st.sampled_from([0.01, 0.5, 0.51, 0.99, 1.0]), min_size=2, max_size=8))
+def test_labels_do_not_stand_on_each_other(ends):
+    figure, ax = plt.subplots(figsize=(11, 5.6))
+    try:
+        lines = [Line(f"line {k}", WITH, np.array([0.0, 1.0, end])) for k, end in enumerate(ends)]
+        for line in lines:
+            plots._draw(ax, line)
+        plots._label_ends(ax, lines)
+        heights = sorted(text.get_position()[1] for text in ax.texts)
+        assert len(heights) == len(ends)
+        assert min(np.diff(heights)) > 0.08
+        assert heights[-1] <= 0.99
+    finally:
+        plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [1.0, 0.0, 0.1],
+        [1.0, np.nan, 0.1],
+        [0.0, 0.0, 1e-30],
+        [1.0, -1.0, np.nan],
+        [1e-30, 1e30, np.inf],
+        [[1, 0], [0, 1]],
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_logarithmic_axis_bears_zeros_and_nan(y, displayed, figures):
+    plots.layer_lines({"t": [Line("a", WITH, np.array(y)), *some_lines(len(y))]}, ylabel="y", alt=ALT)
+    assert len(displayed) == 2
+    label = next(text for text in figures[0].axes[0].texts if text.get_text() == "a")
+    assert 0 <= label.get_position()[1] <= 1
+    assert np.isfinite(figures[0].axes[0].get_ylim()).all()
+
+
+@pytest.mark.parametrize("y", [np.zeros(4), np.full(4, np.nan)])
+@pytest.mark.filterwarnings("ignore:Data has no positive values")
+def test_a_curve_that_cannot_be_drawn_has_no_label(y, figures):
+    plots.layer_lines({"t": [Line("gone", WITH, y), Line("here", WITHOUT, np.ones(4))]}, ylabel="y", alt=ALT)
+    assert texts(figures[0]) == ["here"]
+
+
+def test_curves_of_other_lengths_than_their_places():
+    with pytest.raises(ValueError, match="same first dimension"):
+        plots.layer_lines({"t": [Line("a", WITH, np.ones(4), np.arange(3))]}, ylabel="y", alt=ALT)
+
+
+def test_an_unknown_kind():
+    with pytest.raises(KeyError, match="neither"):
+        plots.layer_lines({"t": [Line("a", "neither", np.ones(4))]}, ylabel="y", alt=ALT)
+
+
+def test_runs_are_smoothed_by_a_running_mean(figures):
+    y = np.random.default_rng(0).normal(size=(3, 30))
+    plots.runs([Line("a", WITH, y, shade=1)], ylabel="loss", alt=ALT, window=10)
+    (ax,) = figures[0].axes
+    (line,) = ax.lines
+    means = np.array([[row[k - 10 : k].mean() for k in range(10, 31)] for row in y])
+    np.testing.assert_array_equal(line.get_xdata(), np.arange(10, 31))
+    np.testing.assert_allclose(line.get_ydata(), np.median(means, 0), atol=1e-12)
+    assert line.get_color() == COLORS[WITH][1]
+    assert len(ax.collections) == 1
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("training step", "loss", "linear")
+
+
+# --- distributions, training, pictures -------------------------------------------------------------------------------
+
+
+def test_the_signal_of_both_networks(pair, figures):
+    plots.signal(*pair, alt=ALT, step=2)
+    left, right, last = figures[0].axes
+    assert [left.get_title(), right.get_title()] == ["without normalization", "with normalization"]
+    for line, stats, kind in zip(last.lines, pair, (WITHOUT, WITH), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), stats.spread[2])
+        assert line.get_color() == COLORS[kind][0]
+    assert last.get_yscale() == "log"
+    assert texts(figures[0]) == ["without", "with"] or texts(figures[0]) == ["with", "without"]
+
+
+def test_histograms_mark_the_mean_of_each_row(figures):
+    groups = {"a": np.array([[0.0, 1.0, 5.0], [2.0, 2.0, 2.0]]), "b": np.arange(12.0).reshape(3, 4)}
+    plots.histograms(groups, kinds=[WITHOUT, WITH], rows=["channel", "image"], xlabel="value", alt=ALT, bins=5)
+    for ax, (title, values), kind, row in zip(
+        figures[0].axes, groups.items(), (WITHOUT, WITH), ("channel", "image"), strict=True
+    ):
+        assert ax.get_title() == title
+        assert ax.get_ylabel() == f"{row} (bar: mean)"
+        assert sorted(line.get_xdata()[0] for line in ax.lines) == pytest.approx(sorted(values.mean(1)))
+        assert len(ax.patches) == len(values)
+        for patch in ax.patches:
+            heights, edges, baseline = patch.get_data()
+            row_values = values[round(float(np.ravel(baseline)[0]))]
+            counts = np.histogram(row_values, edges)[0]
+            np.testing.assert_allclose(heights - baseline, 0.9 * counts / counts.max())
+            assert mcolors.to_hex(patch.get_facecolor()) == COLORS[kind][0].lower()
+        assert [label.get_text() for label in ax.get_yticklabels()] == [str(k) for k in range(len(values))]
+
+
+@pytest.mark.parametrize("values", [np.zeros((2, 5)), np.full((1, 1), 3.0)])
+def test_histograms_of_one_value(values, displayed):
+    plots.histograms({"t": values}, kinds=[WITH], rows=["channel"], xlabel="v", alt=ALT)
+    assert len(displayed) == 2
+
+
+@pytest.mark.parametrize(
+    ("kinds", "rows"), [([WITH], ["a", "b"]), ([WITH, WITH], ["a"]), ([WITH] * 3, ["a", "b", "c"])]
+)
+def test_histograms_of_mismatched_lengths(kinds, rows):
+    with pytest.raises(ValueError, match="zip"):
+        plots.histograms({"a": np.eye(2), "b": np.eye(2)}, kinds=kinds, rows=rows, xlabel="v", alt=ALT)
+
+
+def test_the_cockpit(pair, figures):
+    plots.cockpit(*pair, alt=ALT)
+    axes = np.array(figures[0].axes).reshape(2, 4)
+    assert [ax.get_title().replace("\n", " ") for ax in axes[0]] == [
+        "signal: mean ± spread across images",
+        f"values of layer {DEPTH} (darker: more of them)",
+        "channels that are dead",
+        "gradient that arrives",
+    ]
+    for row, stats, kind in zip(axes, pair, (WITHOUT, WITH), strict=True):
+        assert row[0].get_ylabel().startswith(f"{kind.upper()}\n")
+        for ax, values in ((row[0], stats.mean), (row[2], stats.dead), (row[3], stats.gradient_norm)):
+            first, last = ax.lines
+            np.testing.assert_array_equal(first.get_xdata(), np.arange(1, DEPTH + 1))
+            np.testing.assert_array_equal(first.get_ydata(), values[0])
+            np.testing.assert_array_equal(last.get_ydata(), values[-1])
+            assert first.get_color() == last.get_color() == COLORS[kind][0]
+            assert first.get_alpha() < last.get_alpha()
+        corners = row[0].collections[0].get_paths()[0].vertices[:, 1]
+        assert corners.max() == pytest.approx((stats.mean + stats.spread)[-1].max())
+        assert corners.min() == pytest.approx((stats.mean - stats.spread)[-1].min())
+        assert row[3].get_yscale() == "log"
+    for top, bottom in axes.T:
+        assert (top.get_xlim(), top.get_ylim()) == (bottom.get_xlim(), bottom.get_ylim()), "a pair shares its axes"
+
+
+@pytest.mark.parametrize(("layer", "number"), [(0, 1), (2, 3), (-1, DEPTH), (-DEPTH, 1)])
+def test_the_layer_in_the_cockpit(pair, figures, layer, number):
+    plots.cockpit(*pair, alt=ALT, layer=layer)
+    ax = figures[0].axes[1]
+    assert ax.get_title().startswith(f"values of layer {number}\n")
+    shares = pair[0].histogram[:, layer].T
+    np.testing.assert_allclose(ax.images[0].get_array().compressed(), np.log10(shares[shares > 0]), rtol=1e-6)
+
+
+def test_bars(figures):
+    groups = {"plain": [0.25, 0.35, 0.3], "normalized": [0.6, 0.7]}
+    plots.bars(groups, kinds=[WITHOUT, WITH], ylabel="accuracy", alt=ALT, reference=(0.1, "chance"))
+    (ax,) = figures[0].axes
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.3, 0.65])
+    assert [mcolors.to_hex(bar.get_facecolor()) for bar in ax.patches] == [
+        COLORS[k][0].lower() for k in (WITHOUT, WITH)
+    ]
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [dot.get_ydata().tolist() for dot in dots] == list(groups.values())
+    assert texts(figures[0]) == ["30%", "65%", "chance"]
+    (reference,) = (line for line in ax.lines if line.get_marker() != "o")
+    assert list(reference.get_ydata()) == [0.1, 0.1]
+    assert [label.get_text() for label in ax.get_xticklabels()] == list(groups)
+
+
+def test_bars_that_are_no_percentages(figures):
+    plots.bars({"a": [12.3456]}, kinds=[WITH], ylabel="steps", alt=ALT, percent=False)
+    assert texts(figures[0]) == ["12.3"]
+
+
+@pytest.mark.parametrize("kinds", [[WITH], [WITH] * 3])
+def test_bars_of_mismatched_lengths(kinds):
+    with pytest.raises(ValueError, match="zip"):
+        plots.bars({"a": [0.1], "b": [0.2]}, kinds=kinds, ylabel="y", alt=ALT)
+
+
+@pytest.mark.parametrize(("n", "columns", "rows"), [(7, 4, 2), (4, 4, 1), (1, 3, 1)])
+def test_a_grid_of_pictures(figures, n, columns, rows):
+    plots.images(PICTURES[:n], list("abcdefg")[:n], alt=ALT, columns=columns)
+    axes = figures[0].axes
+    assert len(axes) == rows * columns
+    assert [ax.get_title() for ax in axes] == [*"abcdefg"[:n], *[""] * (rows * columns - n)]
+    for ax, shown in zip(axes, PICTURES[:n], strict=False):
+        np.testing.assert_array_equal(ax.images[0].get_array(), shown.numpy().transpose(1, 2, 0))
+    assert all(not ax.images for ax in axes[n:])
+    assert all(not ax.axison for ax in axes)
+
+
+# --- the visual language ---------------------------------------------------------------------------------------------
+
+# Machado, Oliveira & Fernandes (2009), "A physiologically-based model for simulation of color vision deficiency",
+# severity 1.0, on linear RGB
+DEFICIENCIES = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "none": np.eye(3),
+}
+TO_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+
+
+def linear(color: str) -> np.ndarray:
+    v = np.array(mcolors.to_rgb(color))
+    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+
+
+def contrast_on_white(color: str) -> float:
+    """As WCAG 2 defines it."""
+    return 1.05 / (linear(color) @ [0.2126, 0.7152, 0.0722] + 0.05)
+
+
+def lab(color: str, deficiency: str) -> np.ndarray:
+    seen = np.clip(np.array(DEFICIENCIES[deficiency]) @ linear(color), 0, 1)
+    t = TO_XYZ @ seen / TO_XYZ.sum(1)
+    f = np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def difference(a: str, b: str, deficiency: str) -> float:
+    """ΔE 1976: 2 can just be told apart, side by side; 30 is another colour for everybody."""
+    return float(np.linalg.norm(lab(a, deficiency) - lab(b, deficiency)))
+
+
+def test_the_measure_of_differences_itself():
+    assert lab("white", "none") == pytest.approx([100, 0, 0], abs=0.01)
+    assert lab("#ff0000", "none") == pytest.approx([53.24, 80.09, 67.20], abs=0.1)
+    assert difference("#d62728", "#7f7f00", "deuteranopia") < 30 < difference("#d62728", "#7f7f00", "none")
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_with_and_without_are_told_apart_by_every_eye(deficiency):
+    assert difference(COLORS[WITHOUT][0], COLORS[WITH][0], deficiency) > 40
+
+
+def test_without_is_orange_and_with_is_blue():
+    for shade in range(3):
+        red, green, blue = mcolors.to_rgb(COLORS[WITHOUT][shade])
+        assert red > green > blue
+        red, green, blue = mcolors.to_rgb(COLORS[WITH][shade])
+        assert blue > green > red
+    assert plots.COLOR_MAPS == {WITHOUT: "Oranges", WITH: "Blues"}
+
+
+def test_they_are_told_apart_without_colour_too():
+    assert not set(MARKERS[WITHOUT]) & set(MARKERS[WITH])
+    assert "-" not in DASHES[WITHOUT]
+    assert set(DASHES[WITH]) == {"-"}
+    for table in (COLORS, MARKERS, DASHES):
+        assert len(table[WITHOUT]) == len(table[WITH]) == 3
+        assert len(table[THEORY]) == 1
+    assert len({*COLORS[WITHOUT], *COLORS[WITH], *COLORS[THEORY]}) == 7
+    assert all(len(set(MARKERS[kind])) == 3 for kind in (WITHOUT, WITH))
+    assert len(set(DASHES[WITHOUT])) == 3
+
+
+@pytest.mark.parametrize("kind", [WITHOUT, WITH])
+@pytest.mark.parametrize("shade", [0, 1, 2])
+def test_a_line_is_drawn_in_the_language_of_its_kind(figures, kind, shade):
+    plots.layer_lines({"t": [Line("a", kind, np.ones(4), shade=shade)]}, ylabel="y", alt=ALT)
+    (line,) = figures[0].axes[0].lines
+    assert line.get_color() == COLORS[kind][shade]
+    assert line.get_marker() == MARKERS[kind][shade]
+    assert line.is_dashed() == (kind == WITHOUT)
+    assert figures[0].axes[0].texts[0].get_color() == COLORS[kind][shade]
+
+
+@pytest.mark.parametrize(("kind", "other"), [(WITHOUT, WITH), (WITH, WITHOUT)])
+def test_the_colour_is_on_the_picture(displayed, kind, other):
+    plots.layer_lines({"t": [Line("a", kind, np.ones(4))]}, ylabel="y", alt=ALT)
+    pixels = picture(displayed)
+
+    def count(color: str) -> int:
+        return int((np.abs(pixels - mcolors.to_rgb(color)).max(2) < 0.02).sum())
+
+    assert count(COLORS[kind][0]) > 200
+    assert count(COLORS[other][0]) == 0
+
+
+@pytest.mark.parametrize("color", [plots.INK, *COLORS[WITHOUT], *COLORS[WITH], *COLORS[THEORY]])
+def test_text_stands_out_from_the_page(color):
+    assert contrast_on_white(color) >= (7 if color == plots.INK else 3)
+
+
+def test_text_is_large_enough_for_the_back_row():
+    sizes = [value for key, value in plots.STYLE.items() if key.endswith("size") and "marker" not in key]
+    assert min(sizes) >= 15
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_the_style_reaches_every_figure(name, pair, figures):
+    DRAW[name](pair, alt=ALT)
+    for ax in figures[0].axes:
+        sizes = [
+            text.get_fontsize() for text in (ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts) if text.get_text()
+        ]
+        ticks = [label.get_fontsize() for label in (*ax.get_xticklabels(), *ax.get_yticklabels())]
+        assert min([*sizes, *(ticks if ax.axison else [])], default=99) >= 15

@@ -1,0 +1,108 @@
+"""Is everything ready? What the course runs on, checked one by one, each failure with its remedy."""
+
+import importlib
+import importlib.metadata
+import sys
+from dataclasses import dataclass
+from html import escape
+
+__all__ = ["Check", "Checks", "check_environment"]
+
+PYTHON, TORCH = (3, 11), (2, 11)
+INSTALL = "build the environment again with `make lab` (or `conda env create -f environment.yml`)"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question about the environment.
+
+    Attributes:
+        question: what was asked.
+        ok: whether all is well.
+        found: what is there.
+        remedy: what to do if it is not; empty if it is.
+    """
+
+    question: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+class Checks(list[Check]):
+    """A list of checks that shows itself as a table, in a notebook and in a terminal."""
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{_mark(c)}  {c.question}  {c.found}{'  → ' + c.remedy if c.remedy else ''}" for c in self)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><td>{_mark(c)}</td><th scope="row" style="text-align:left">{escape(c.question)}</th>'
+            f'<td style="text-align:left">{escape(c.found)}</td>'
+            f'<td style="text-align:left">{escape(c.remedy)}</td></tr>'
+            for c in self
+        )
+        return f"<table><tbody>{rows}</tbody></table>"
+
+
+def check_environment() -> Checks:
+    """Ask whether Python, torch, torchvision and the progress bars are there and fit together; nothing is changed.
+
+    Returns:
+        The `Checks`, failed ones included: nothing is raised.
+    """
+    return Checks([_python(), _torch(), _torchvision(), _device(), _widgets()])
+
+
+def _mark(check: Check) -> str:
+    return "✓ ready" if check.ok else "✗ not ready"
+
+
+def _python() -> Check:
+    ok = sys.version_info >= PYTHON
+    return Check(
+        "Python 3.11 or newer", ok, sys.version.split()[0], "" if ok else f"install Python 3.11, then {INSTALL}"
+    )
+
+
+def _torch() -> Check:
+    question = "PyTorch 2.11 or newer"
+    try:
+        version = importlib.import_module("torch").__version__
+    except (ImportError, OSError) as error:
+        return Check(question, False, f"cannot be imported: {_first_line(error)}", INSTALL)
+    ok = tuple(int(part) for part in version.split("+")[0].split(".")[:2]) >= TORCH
+    return Check(question, ok, version, "" if ok else INSTALL)
+
+
+def _torchvision() -> Check:
+    question = "torchvision that fits this PyTorch"
+    try:
+        return Check(question, True, importlib.import_module("torchvision").__version__)
+    except (ImportError, OSError, RuntimeError) as error:
+        if "torchvision::nms" in str(error):
+            return Check(
+                question,
+                False,
+                "two builds that do not fit: one of torch and torchvision is for the CPU only, the other for CUDA",
+                f"install both from one place: {INSTALL}",
+            )
+        return Check(question, False, f"cannot be imported: {_first_line(error)}", INSTALL)
+
+
+def _device() -> Check:
+    from utils.training import pick_device
+
+    return Check("A device to compute on (a CPU is enough)", True, str(pick_device()))
+
+
+def _widgets() -> Check:
+    question = "Progress bars in the notebook"
+    try:
+        return Check(question, True, f"ipywidgets {importlib.metadata.version('ipywidgets')}")
+    except importlib.metadata.PackageNotFoundError:
+        return Check(question, False, "ipywidgets is not installed", INSTALL)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,429 @@
+"""Every figure of the course, in one visual language.
+
+Without normalization is orange, dashed, round; with it blue, solid, square (readable without colour). Theory is a grey
+line, the learner's guess a black star. Layers run from left to right. Functions whose names are nouns draw and show a
+figure; each needs one sentence of alternative text, which is also printed under the figure.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from torch import Tensor
+
+from utils.stats import ActivationStats
+
+__all__ = ["Line", "bars", "cockpit", "histograms", "images", "layer_lines", "runs", "show", "signal"]
+
+WITHOUT, WITH, THEORY = "without", "with", "theory"
+COLORS = {WITHOUT: ("#D95F02", "#7A3300", "#C27A10"), WITH: ("#0072B2", "#003F66", "#2F86BF"), THEORY: ("#555555",)}
+MARKERS = {WITHOUT: ("o", "^", "v"), WITH: ("s", "D", "P"), THEORY: ("",)}
+DASHES = {WITHOUT: ((0, (4, 1.5)), (0, (1.5, 1)), (0, (6, 1, 1, 1))), WITH: ("-", "-", "-"), THEORY: (":",)}
+COLOR_MAPS = {WITHOUT: "Oranges", WITH: "Blues"}
+INK = "#222222"
+STYLE = {
+    "font.size": 17,
+    "axes.titlesize": 19,
+    "axes.labelsize": 17,
+    "xtick.labelsize": 15,
+    "ytick.labelsize": 15,
+    "legend.fontsize": 15,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "axes.axisbelow": True,
+    "lines.linewidth": 3,
+    "lines.markersize": 7,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "svg.hashsalt": "batchnorm",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve over the layers (or over anything that runs from left to right).
+
+    Attributes:
+        label: written at the curve's end.
+        kind: "without", "with" or "theory": decides colour, dashes and marker.
+        y: shape (points,), or (seeds, points): then the median is drawn, with a band from the least to the greatest.
+        x: shape (points,); 1 … points by default.
+        shade: 0, 1 or 2, to tell curves of one kind apart.
+    """
+
+    label: str
+    kind: str
+    y: np.ndarray
+    x: np.ndarray | None = None
+    shade: int = 0
+
+
+# --- showing
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a finished figure as a PNG with its alternative text, and close it.
+
+    The text goes into the image's metadata (for pages made from the notebook) and stands under it as a caption.
+
+    Raises:
+        ValueError: the alternative text is no sentence.
+    """
+    from IPython.display import Markdown, display
+
+    if len(alt.split()) < 5 or not alt.rstrip().endswith("."):
+        plt.close(figure)
+        raise ValueError(f"a figure needs a sentence of alternative text, ending with a full stop; given: {alt!r}")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
+    width = round(figure.get_figwidth() * 60)
+    plt.close(figure)
+    display(
+        {"image/png": buffer.getvalue(), "text/plain": "<figure>"},
+        metadata={"image/png": {"alt": alt, "width": width}},
+        raw=True,
+    )
+    display(Markdown(f"*{alt}*"))
+
+
+def _figure(rows: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
+    with matplotlib.rc_context(STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
+    return figure, axes
+
+
+# --- curves over layers
+
+
+def layer_lines(
+    panels: Mapping[str, Sequence[Line]],
+    *,
+    ylabel: str,
+    alt: str,
+    xlabel: str = "layer",
+    log: bool = True,
+    guess: tuple[float, float] | None = None,
+    ylim: tuple[float, float] | None = None,
+) -> None:
+    """One panel a key, side by side with a common y axis; its lines drawn over the layers.
+
+    Args:
+        panels: title → lines.
+        ylabel, xlabel: the axes' names, with units.
+        alt: the alternative text.
+        log: a logarithmic y axis.
+        guess: (x, y) of the learner's guess, drawn as a star in the last panel; None draws nothing.
+        ylim: limits of the y axis.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(1, len(panels), max(11, 5.6 * len(panels)), 5.6, sharey=True)
+        for ax, (title, lines) in zip(axes[0], panels.items(), strict=True):
+            if log:
+                ax.set_yscale("log")
+            for line in lines:
+                _draw(ax, line)
+            ax.set(title=title, xlabel=xlabel)
+            if xlabel == "layer":
+                _layer_ticks(ax, max(np.shape(line.y)[-1] for line in lines))
+        if ylim is not None:
+            axes[0, 0].set_ylim(ylim)
+        axes[0, 0].set_ylabel(ylabel)
+        _star(axes[0, -1], guess)
+        for ax, lines in zip(axes[0], panels.values(), strict=True):
+            _label_ends(ax, lines)
+        show(figure, alt)
+
+
+def _draw(ax: Axes, line: Line) -> None:
+    y = np.atleast_2d(np.asarray(line.y, dtype=float))
+    x = np.arange(1, y.shape[1] + 1) if line.x is None else np.asarray(line.x)
+    color = COLORS[line.kind][line.shade]
+    ax.plot(
+        x,
+        np.median(y, axis=0),
+        color=color,
+        linestyle=DASHES[line.kind][line.shade],
+        marker=MARKERS[line.kind][line.shade],
+        markevery=max(1, len(x) // 10),
+        label=line.label,
+        zorder=2 if line.kind == THEORY else 3,
+    )
+    if len(y) > 1:
+        ax.fill_between(x, y.min(0), y.max(0), color=color, alpha=0.25, linewidth=0)
+
+
+def _label_ends(ax: Axes, lines: Sequence[Line]) -> None:
+    """Write each label beside the end of its curve, moved up or down where two would overlap."""
+    ax.figure.canvas.draw()
+    ends = []
+    for line, drawn in zip(lines, ax.lines, strict=False):
+        x, y = (np.asarray(values, dtype=float) for values in drawn.get_data())
+        good = np.isfinite(y) & ((y > 0) | (ax.get_yscale() != "log"))
+        if line.label and good.any():
+            last = np.flatnonzero(good)[-1]
+            height = ax.transAxes.inverted().transform(ax.transData.transform((x[last], y[last])))[1]
+            ends.append([float(np.clip(height, 0.02, 0.98)), line])
+    ends.sort(key=lambda end: end[0])
+    gap = 0.085
+    for i in range(1, len(ends)):
+        ends[i][0] = max(ends[i][0], ends[i - 1][0] + gap * (1 + ends[i - 1][1].label.count("\n")))
+    shift = max(0.0, ends[-1][0] - 0.98) if ends else 0.0
+    for height, line in ends:
+        ax.text(
+            1.02,
+            height - shift,
+            line.label,
+            transform=ax.transAxes,
+            color=COLORS[line.kind][line.shade],
+            fontweight="bold",
+            fontsize=15,
+            va="center",
+        )
+
+
+def _layer_ticks(ax: Axes, depth: int) -> None:
+    """Layers are counted from 1: no tick at 0, and one at the first."""
+    every = 1 if depth <= 6 else 5 if depth <= 25 else 10
+    ax.set_xticks(sorted({1, *range(every, depth + 1, every)}))
+
+
+def _star(ax: Axes, guess: tuple[float, float] | None) -> None:
+    if guess is not None:
+        ax.plot(*guess, marker="*", markersize=24, color=INK, markeredgecolor="white", linestyle="", zorder=5)
+        ax.annotate("your guess", guess, xytext=(0, 16), textcoords="offset points", ha="center", fontweight="bold")
+
+
+# --- distributions
+
+
+def signal(
+    without: ActivationStats, with_: ActivationStats, *, alt: str, step: int = 0, guess: float | None = None
+) -> None:
+    """A signal on its way through two networks at one step: every layer's values, then what tells images apart.
+
+    Args:
+        without, with_: recordings of two networks of the same depth with histograms of the same bins.
+        alt: the alternative text.
+        step: which recorded step.
+        guess: the learner's guess of the last layer's spread without normalization; None draws nothing.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(1, 3, 19, 5.8, width_ratios=[1, 1, 1.25])
+        for ax, stats, kind in zip(axes[0], (without, with_), (WITHOUT, WITH), strict=False):
+            _heat(ax, stats.histogram[step], stats.bin_edges, kind, x0=0.5)
+            ax.set(xlabel="layer", ylabel="value of an activation", title=f"{kind} normalization")
+            _layer_ticks(ax, len(stats.names))
+        lines = [Line(kind, kind, stats.spread[step]) for kind, stats in ((WITHOUT, without), (WITH, with_))]
+        for line in lines:
+            _draw(axes[0, 2], line)
+        axes[0, 2].set(yscale="log", xlabel="layer", ylabel="spread across images", title="what tells images apart")
+        _layer_ticks(axes[0, 2], len(without.names))
+        _star(axes[0, 2], None if guess is None else (len(without.names), guess))
+        _label_ends(axes[0, 2], lines)
+        show(figure, alt)
+
+
+def _heat(ax: Axes, shares: np.ndarray, edges: np.ndarray, kind: str, x0: float, column: float = 1) -> None:
+    """shares: (columns, bins), each `column` wide, bins upward, darker where there is more (log scale)."""
+    shares = np.ma.masked_less_equal(np.nan_to_num(shares), 0)  # nothing at all stays white
+    ax.imshow(
+        np.ma.log10(shares.T),
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap=COLOR_MAPS[kind],
+        vmin=-5,
+        vmax=0,
+        extent=(x0, x0 + column * len(shares), edges[0], edges[-1]),
+    )
+    ax.grid(False)
+
+
+def histograms(
+    groups: Mapping[str, np.ndarray],
+    *,
+    kinds: Sequence[str],
+    rows: Sequence[str],
+    xlabel: str,
+    alt: str,
+    bins: int = 30,
+    guess: float | None = None,
+) -> None:
+    """A stack of histograms in each panel: row by row (channels, pictures …) the distribution of its values.
+
+    Args:
+        groups: panel title → array (rows, values).
+        kinds: "without" or "with" for each panel: its colour.
+        rows: for each panel, what a row is.
+        xlabel: what the values are.
+        alt: the alternative text.
+        bins: of each histogram, common to a panel.
+        guess: a value of row 0 in the last panel that the learner guessed; None draws nothing.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(1, len(groups), 7 * len(groups), 6.4)
+        for ax, (title, values), kind, row_name in zip(axes[0], groups.items(), kinds, rows, strict=True):
+            values = np.asarray(values, dtype=float)
+            edges = np.linspace(values.min(), np.quantile(values, 0.9995), bins + 1)  # a few far values: not shown
+            for row in reversed(range(len(values))):
+                counts = np.histogram(values[row], edges)[0].astype(float)
+                ax.stairs(row + 0.9 * counts / counts.max(), edges, baseline=row, fill=True, color=COLORS[kind][0],
+                          alpha=0.6)  # fmt: skip
+                mean = values[row].mean()
+                ax.plot([mean, mean], [row, row + 0.9], color=INK, linewidth=3, solid_capstyle="butt", zorder=4)
+            ax.set(title=title, xlabel=xlabel, ylabel=f"{row_name} (bar: mean)")
+            ax.set_yticks(np.arange(len(values)) + 0.4, range(len(values)))
+            ax.set_ylim(-0.15, len(values))
+            ax.grid(axis="y", visible=False)
+        _star(axes[0, -1], None if guess is None else (guess, 0.5))
+        show(figure, alt)
+
+
+# --- training
+
+
+def cockpit(without: ActivationStats, with_: ActivationStats, *, alt: str, layer: int = -1) -> None:
+    """The signature figure: what happened in a network while it trained, without normalization on top, with it below.
+
+    Columns: the mean of each layer ± its spread across images, at the first recorded step (pale) and the last; the
+    distribution of one layer's values over the steps; the share of dead channels; the norm of the gradient.
+
+    Args:
+        without, with_: recordings of two networks of the same depth over the same number of steps.
+        alt: the alternative text.
+        layer: the layer in the heat map.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(2, 4, 20, 9.2, sharex="col", sharey="col")
+        for row, stats, kind in zip(axes, (without, with_), (WITHOUT, WITH), strict=True):
+            _cockpit_row(row, stats, kind, layer)
+        depth = len(without.names)
+        number = layer % depth + 1
+        for ax, title in zip(
+            axes[0],
+            ["signal: mean ± spread\nacross images", f"values of layer {number}\n(darker: more of them)",
+             "channels that are dead", "gradient that arrives"],
+            strict=True,
+        ):  # fmt: skip
+            ax.set_title(title)
+        for ax, label in zip(axes[1], ["layer", "training step", "layer", "layer"], strict=True):
+            ax.set_xlabel(label)
+        axes[0, 3].legend(["first step", "last step"], loc="best")
+        show(figure, alt)
+
+
+def _cockpit_row(axes: np.ndarray, stats: ActivationStats, kind: str, layer: int) -> None:
+    color, x = COLORS[kind][0], np.arange(1, len(stats.names) + 1)
+    for step, alpha, width in ((0, 0.45, 2), (-1, 1.0, 3.5)):
+        style = {"color": color, "alpha": alpha, "linewidth": width, "linestyle": DASHES[kind][0] if step else ":"}
+        if step:
+            low, high = stats.mean[step] - stats.spread[step], stats.mean[step] + stats.spread[step]
+            axes[0].fill_between(x, low, high, color=color, alpha=0.3, linewidth=0)
+        axes[0].plot(x, stats.mean[step], **style)
+        axes[2].plot(x, stats.dead[step], **style)
+        axes[3].plot(x, stats.gradient_norm[step], **style)
+    axes[0].set_ylabel(f"{kind.upper()}\nactivation")
+    every = stats.steps[1] - stats.steps[0] if len(stats.steps) > 1 else 1
+    _heat(axes[1], stats.histogram[:, layer], stats.bin_edges, kind, x0=stats.steps[0], column=every)
+    axes[1].set_ylabel("activation")
+    axes[2].set_ylim(-0.03, 1.03)
+    axes[2].yaxis.set_major_formatter(PercentFormatter(1))
+    axes[2].set_ylabel("share of channels")
+    axes[3].set_yscale("log")
+    axes[3].set_ylabel("‖∂loss/∂output‖")
+    for ax in (axes[0], axes[2], axes[3]):
+        _layer_ticks(ax, len(x))
+
+
+def runs(lines: Sequence[Line], *, ylabel: str, alt: str, window: int = 20, xlabel: str = "training step") -> None:
+    """Curves over training steps, smoothed by a running mean over `window` steps; a band spans the seeds."""
+    smoothed = []
+    for line in lines:
+        y = np.atleast_2d(np.asarray(line.y, dtype=float))
+        kernel = np.ones(window) / window
+        mean = np.stack([np.convolve(row, kernel, mode="valid") for row in y])
+        smoothed.append(Line(line.label, line.kind, mean, np.arange(window, y.shape[1] + 1), line.shade))
+    layer_lines({"": smoothed}, ylabel=ylabel, xlabel=xlabel, alt=alt, log=False)
+
+
+def bars(
+    groups: Mapping[str, Sequence[float]],
+    *,
+    kinds: Sequence[str],
+    ylabel: str,
+    alt: str,
+    reference: tuple[float, str] | None = None,
+    guess: float | None = None,
+    percent: bool = True,
+) -> None:
+    """One bar a group at the mean over its seeds, a dot a seed, the number written above.
+
+    Args:
+        groups: label → one value a seed.
+        kinds: "without" or "with" for each group.
+        ylabel: the axis' name.
+        alt: the alternative text.
+        reference: (value, name) of a horizontal line, for instance chance.
+        guess: the learner's guess for the last bar.
+        percent: write the values as percentages.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(1, 1, max(9, 2.9 * len(groups)), 6)
+        ax = axes[0, 0]
+        for i, (values, kind) in enumerate(zip(groups.values(), kinds, strict=True)):
+            values = np.asarray(values, dtype=float)
+            hatch = {WITHOUT: "//", WITH: ""}[kind]
+            ax.bar(i, values.mean(), color=COLORS[kind][0], alpha=0.8, hatch=hatch, edgecolor="white", width=0.62)
+            ax.plot(i + np.linspace(-0.12, 0.12, len(values)), values, "o", color=INK, markersize=8, zorder=4)
+            text = f"{values.mean():.0%}" if percent else f"{values.mean():.3g}"
+            ax.annotate(text, (i, values.max()), xytext=(0, 12), textcoords="offset points", ha="center",
+                        fontweight="bold", fontsize=20)  # fmt: skip
+        if reference is not None:
+            ax.axhline(reference[0], color=COLORS[THEORY][0], linestyle=":", zorder=1)
+            ax.text(1.01, reference[0], reference[1], transform=ax.get_yaxis_transform(), va="center",
+                    color=COLORS[THEORY][0])  # fmt: skip
+        ax.set_xticks(range(len(groups)), list(groups))
+        ax.set_ylabel(ylabel)
+        ax.margins(y=0.16)
+        if percent:
+            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.grid(axis="x", visible=False)
+        if guess is not None:
+            _star(ax, (len(groups) - 1, guess))
+        show(figure, alt)
+
+
+# --- pictures
+
+
+def images(pictures: Tensor, labels: Sequence[str], *, alt: str, columns: int = 10) -> None:
+    """A labelled grid of pictures.
+
+    Args:
+        pictures: uint8, (N, 3, H, W).
+        labels: N names.
+        alt: the alternative text.
+        columns: pictures in a row.
+    """
+    with matplotlib.rc_context(STYLE):
+        rows = -(-len(pictures) // columns)
+        figure, axes = _figure(rows, columns, 1.7 * columns, 1.95 * rows)
+        for ax in axes.flat:
+            ax.axis("off")
+        for ax, picture, label in zip(axes.flat, pictures, labels, strict=False):
+            ax.imshow(picture.permute(1, 2, 0).numpy())
+            ax.set_title(label, fontsize=16)
+        show(figure, alt)
