@@ -1,0 +1,470 @@
+"""The form of a notebook, one rule a function: (notebook, path) -> the faults found, each with its cell and a remedy.
+
+A rule sees the notebook as nbformat reads it, and its path for what lies beside it. RULES holds all of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import sys
+import tokenize
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parent.parent
+TAGS = {"setup", "exercise", "exercise-check", "solution", "hide-input", "nbval-ignore-output", "raises-exception"}
+SLIDES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
+PACKAGES = {"utils", "torch", "numpy", "matplotlib"} | set(sys.stdlib_module_names)
+MAGICS = {"%%writefile": "other processes import what the cell defines, so it has to be a file"}
+MAX_BYTES = 1_500_000
+MAX_LINES = 40
+NAME = re.compile(r"(\d\d)_[a-z0-9]+(_[a-z0-9]+)*\.ipynb")
+SLASH = "/"  # the patterns are put together here, so that a search of this file for such a path finds none
+MACHINE_PATHS = [f"{SLASH}{folder}{SLASH}" for folder in ("home", "Users", "root", "tmp", "private", "content")]
+MACHINE_PATHS += ["C:\\" + "Users", str(ROOT)]
+
+Notebook = Any
+RULES: list[Callable[[Notebook, Path], list[str]]] = []
+
+
+def rule(function: Callable[[Notebook, Path], Iterator[str]]) -> Callable[[Notebook, Path], list[str]]:
+    """Make a list of what a rule yields, and enter the rule in RULES."""
+
+    def faults(notebook: Notebook, path: Path) -> list[str]:
+        return list(function(notebook, path))
+
+    faults.__name__, faults.__doc__ = function.__name__, function.__doc__
+    RULES.append(faults)
+    return faults
+
+
+# --- reading a notebook
+
+
+def at(notebook: Notebook, cell: Any) -> str:
+    """Which cell, for a message: its number, counted from 1 over all cells, and how it begins."""
+    number = next(i for i, other in enumerate(notebook.cells, 1) if other is cell)
+    first = (cell.source.strip().splitlines() or ["empty"])[0]
+    return f'cell {number} ("{first[:50]}")'
+
+
+def tags(cell: Any) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
+def code_cells(notebook: Notebook) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def markdown_cells(notebook: Notebook) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def python(cell: Any) -> str:
+    """The Python of a code cell: all of it, or what follows an allowed magic in its first line."""
+    first, _, rest = cell.source.partition("\n")
+    return rest if first.split(" ")[0] in MAGICS else cell.source
+
+
+def tree(cell: Any) -> ast.Module:
+    """The parsed code of a cell; empty if it is not Python, which is the fault of another rule."""
+    try:
+        return ast.parse(python(cell))
+    except SyntaxError:
+        return ast.parse("")
+
+
+def prose(source: str) -> str:
+    """Markdown without what is not read as markdown: fenced code and displayed mathematics."""
+    source = re.sub(r"(?ms)^ {0,3}(`{3,}|~{3,}).*?^ {0,3}\1[`~]*[ \t]*$", "CODE", source)
+    return re.sub(r"(?s)\$\$.*?\$\$", "MATH", source)
+
+
+def headings(source: str) -> list[tuple[int, str, bool]]:
+    """(level, text, whether anything stands between it and the next heading) of each heading in a markdown source."""
+    found: list[tuple[int, str, bool]] = []
+    for line in prose(source).splitlines():
+        if match := re.fullmatch(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*", line):
+            found.append((len(match[1]), (match[2] or "").strip(), False))
+        elif line.strip() and found:
+            found[-1] = (*found[-1][:2], True)
+    return found
+
+
+def all_headings(notebook: Notebook) -> list[tuple[Any, int, str, bool]]:
+    """(cell, level, text, whether content follows) of every heading of a notebook."""
+    found: list[tuple[Any, int, str, bool]] = []
+    for cell in notebook.cells:
+        here = headings(cell.source) if cell.cell_type == "markdown" else []
+        before = prose(cell.source).lstrip() if cell.cell_type == "markdown" else cell.source
+        if found and before.strip() and not (here and re.match(r"#{1,6}(\s|$)", before)):
+            found[-1] = (*found[-1][:3], True)
+        found += [(cell, *heading) for heading in here]
+    return found
+
+
+def plain(heading: str) -> str:
+    """A heading as it is read: without the marks of links, code and emphasis."""
+    heading = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+    return re.sub(r"[`*]", "", heading)
+
+
+def anchors(notebook: Notebook) -> set[str]:
+    """The anchors that Jupyter gives to the headings: their text with - for a space."""
+    return {plain(text).replace(" ", "-") for _, _, text, _ in all_headings(notebook)}
+
+
+def links(cell: Any) -> list[str]:
+    """Where the links and pictures of a markdown cell lead."""
+    text = re.sub(r"`[^`\n]*`", "CODE", prose(cell.source))
+    inline = re.findall(r"\]\(\s*<?([^)\s>]+)>?(?:\s+[\"'][^)]*)?\)", text)
+    return inline + re.findall(r"(?m)^\s*\[[^\]]+\]:\s*(\S+)", text) + re.findall(r"(?:href|src)=[\"']([^\"']+)", text)
+
+
+def series(path: Path) -> list[str]:
+    """The names of all notebooks of the series, in order."""
+    return sorted(other.name for other in path.parent.glob("[0-9][0-9]_*.ipynb"))
+
+
+def keys(value: Any) -> Iterator[str]:
+    """Every key in nested metadata."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys(inner)
+
+
+def has_picture(cell: Any) -> bool:
+    return any("image/png" in output.get("data", {}) for output in cell.outputs)
+
+
+# --- the file
+
+
+@rule
+def file_is_a_notebook(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Valid nbformat 4.5, UTF-8, a newline at its end."""
+    content = path.read_bytes()
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        yield f"{path.name} is not UTF-8 ({error}): save it from JupyterLab"
+    if not content.endswith(b"\n"):
+        yield f"{path.name} does not end in a newline: add one"
+    if (notebook.nbformat, notebook.nbformat_minor) != (4, 5):
+        yield f"{path.name} is nbformat {notebook.nbformat}.{notebook.nbformat_minor}: convert it to 4.5"
+    try:
+        nbformat.validate(notebook)
+    except nbformat.ValidationError as error:
+        yield f"{path.name} is not valid: {error.message}"
+
+
+@rule
+def file_name(notebook: Notebook, path: Path) -> Iterator[str]:
+    """NN_snake_case.ipynb, and no number twice."""
+    if not NAME.fullmatch(path.name):
+        yield f"{path.name}: name it NN_snake_case.ipynb, in lower case"
+    same = [name for name in series(path) if name[:2] == path.name[:2] and name != path.name]
+    if same:
+        yield f"{path.name} has the same number as {', '.join(same)}: renumber one of them"
+
+
+@rule
+def size(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Less than 1.5 MB."""
+    if path.stat().st_size >= MAX_BYTES:
+        yield f"{path.name} has {path.stat().st_size / 1e6:.1f} MB: draw fewer or smaller figures, below 1.5 MB"
+
+
+@rule
+def kernel(notebook: Notebook, path: Path) -> Iterator[str]:
+    """The kernel python3, and no version of Python that changes with whoever saved it."""
+    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
+        yield "the kernelspec must be python3: choose the kernel Python 3 and save"
+    if "version" in notebook.metadata.get("language_info", {}):
+        yield "language_info holds a version: remove it"
+
+
+@rule
+def no_widget_state(notebook: Notebook, path: Path) -> Iterator[str]:
+    """No state of widgets."""
+    if "widgets" in notebook.metadata:
+        yield "the metadata holds the state of widgets: remove metadata.widgets (Settings: do not save widget state)"
+
+
+@rule
+def no_time_stamps(notebook: Notebook, path: Path) -> Iterator[str]:
+    """No times of execution in any metadata."""
+    places = [("the notebook", notebook.metadata), *((at(notebook, cell), cell.metadata) for cell in notebook.cells)]
+    for place, metadata in places:
+        for key in keys(metadata):
+            if re.search(r"^execution|executetime|timestamp|iopub|shell", key.lower()):
+                yield f'{place}: the metadata key "{key}" is a time stamp: remove it (record_timing=False)'
+
+
+@rule
+def no_machine_paths(notebook: Notebook, path: Path) -> Iterator[str]:
+    """No path of somebody's machine in sources, outputs or metadata."""
+    parts = [("the notebook", notebook.metadata)]
+    for cell in notebook.cells:
+        outputs = [
+            {**output, "data": {kind: data for kind, data in output.get("data", {}).items() if kind != "image/png"}}
+            for output in cell.get("outputs", [])
+        ]
+        parts.append((at(notebook, cell), [cell.source, cell.metadata, outputs]))
+    for place, part in parts:
+        text = json.dumps(part, ensure_ascii=False).replace("\\\\", "\\")
+        for pattern in MACHINE_PATHS:
+            # Not behind another name or a dot, as in an address or a relative path.
+            if re.search(rf"(?<![\w.-]){re.escape(pattern)}", text):
+                yield f"{place} holds a path of the machine, {pattern}…: print relative names only"
+
+
+# --- the text
+
+
+@rule
+def title(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Cell 1 is markdown and holds the only H1, `# NN · Question?`, whose words are the file's name."""
+    first = notebook.cells[0] if notebook.cells else None
+    top = [(cell, text) for cell, level, text, _ in all_headings(notebook) if level == 1]
+    if first is None or first.cell_type != "markdown" or not top or top[0][0] is not first:
+        yield "cell 1 must be markdown and begin with the title, # NN · Question?"
+        return
+    for cell, text in top[1:]:
+        yield f'{at(notebook, cell)}: "# {text}" is a second H1: make it ## or lower'
+    if not first.source.startswith("# "):
+        yield f"{at(notebook, first)}: the title must be its first line"
+    number, _, question = plain(top[0][1]).partition(" · ")
+    if number != path.name[:2] or not question.endswith("?"):
+        yield f'{at(notebook, first)}: the title must be "# {path.name[:2]} · Question?"'
+    words = re.findall(r"[a-z0-9]+", re.sub(r"['’]", "", question.lower()))
+    if path.stem != "_".join([number, *words]):
+        yield f"{path.name}: its title asks for the name {'_'.join([number, *words])}.ipynb"
+
+
+@rule
+def heading_levels(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Headings never skip a level."""
+    above = 0
+    for cell, level, text, _ in all_headings(notebook):
+        if level > above + 1:
+            yield f'{at(notebook, cell)}: "{"#" * level} {text}" skips a level: use {"#" * (above + 1)}'
+        above = level
+
+
+@rule
+def no_empty_headings(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Every heading has words, and something under it."""
+    found = all_headings(notebook)
+    following = [level for _, level, _, _ in found[1:]] + [0]
+    for (cell, level, text, content), after in zip(found, following, strict=True):
+        if not text:
+            yield f"{at(notebook, cell)}: a heading without words: write them or remove it"
+        elif not content and after <= level:
+            yield f'{at(notebook, cell)}: nothing stands under "{text}": write it or remove the heading'
+
+
+@rule
+def ending(notebook: Notebook, path: Path) -> Iterator[str]:
+    """`## What we found` is the last or the last but one section, and a **Next:** paragraph links onwards."""
+    sections = [text for _, level, text, _ in all_headings(notebook) if level == 2]
+    if "What we found" not in sections[-2:]:
+        yield 'the last section, or the last but one, must be "## What we found"'
+        return
+    if path.name == series(path)[-1]:
+        return
+    cells = notebook.cells[[headline(cell) for cell in notebook.cells].index("What we found") :]
+    if not any(re.search(r"(?m)^\*\*Next:\*\*(?:.+\n?)*?.*\]\(", cell.source) for cell in cells):
+        yield 'after "## What we found", a paragraph must begin with **Next:** and link to the next notebook'
+
+
+def headline(cell: Any) -> str:
+    """The text of the last H2 in a cell, or nothing."""
+    here = headings(cell.source) if cell.cell_type == "markdown" else []
+    return next((text for level, text, _ in reversed(here) if level == 2), "")
+
+
+@rule
+def links_resolve(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Relative links lead to files that exist, and their anchors to headings that exist."""
+    for cell in markdown_cells(notebook):
+        for link in links(cell):
+            if re.match(r"[a-z][a-z+.-]*:", link) or link.startswith("//"):
+                continue
+            name, _, anchor = (unquote(part) for part in link.partition("#"))
+            target = path.parent / name if name else path
+            if not target.exists():
+                yield f"{at(notebook, cell)}: the link {link} leads nowhere: correct it"
+            elif anchor and target.suffix == ".ipynb":
+                there = notebook if target == path else nbformat.read(target, as_version=4)
+                if anchor not in anchors(there):
+                    yield f"{at(notebook, cell)}: {target.name} has no heading for the link {link}"
+
+
+@rule
+def neighbours(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Links to the notebook before and to the notebook after, where there is one."""
+    names = series(path)
+    place = names.index(path.name) if path.name in names else 0
+    leading = {unquote(link).partition("#")[0] for cell in markdown_cells(notebook) for link in links(cell)}
+    for name in names[max(place - 1, 0) : place] + names[place + 1 : place + 2]:
+        if name not in leading:
+            yield f"{path.name} has no link to its neighbour: add a link to {name}"
+
+
+# --- the cells
+
+
+@rule
+def setup(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Cell 2, and no other, is code with the tag setup."""
+    if len(notebook.cells) < 2 or notebook.cells[1].cell_type != "code" or "setup" not in tags(notebook.cells[1]):
+        yield "cell 2 must be a code cell with the tag setup: imports and the seed"
+    for i, cell in enumerate(notebook.cells):
+        if i != 1 and "setup" in tags(cell):
+            yield f"{at(notebook, cell)}: only cell 2 has the tag setup"
+
+
+@rule
+def known_tags(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Tags from the closed list."""
+    for cell in notebook.cells:
+        for tag in sorted(set(tags(cell)) - TAGS):
+            yield f'{at(notebook, cell)}: the tag "{tag}" is not in the list: {", ".join(sorted(TAGS))}'
+
+
+@rule
+def slides(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Every cell says what it is in the slide show."""
+    for cell in notebook.cells:
+        kind = cell.metadata.get("slideshow", {}).get("slide_type")
+        if kind not in SLIDES:
+            yield f"{at(notebook, cell)}: slide type {kind!r}: choose one of {', '.join(sorted(SLIDES))}"
+
+
+@rule
+def execution_counts(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Execution counts 1 to n: run in one go, top to bottom."""
+    for i, cell in enumerate(code_cells(notebook), 1):
+        counts = {cell.execution_count, *(o.execution_count for o in cell.outputs if "execution_count" in o)}
+        if counts != {i}:
+            yield f"{at(notebook, cell)}: execution count {cell.execution_count}, not {i}: restart and run all"
+            return
+
+
+@rule
+def clean_outputs(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Nothing on stderr, and no error where none is announced."""
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if output.output_type == "stream" and output.name == "stderr":
+                yield f"{at(notebook, cell)}: output on stderr: mend what it warns of, and run it again"
+            if output.output_type == "error" and "raises-exception" not in tags(cell):
+                yield f"{at(notebook, cell)}: it raised {output.ename}: mend it, or tag it raises-exception"
+
+
+@rule
+def alternative_text(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Every picture has a sentence for whoever cannot see it."""
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                alt = output.metadata.get("image/png", {}).get("alt", "")
+                if not re.fullmatch(r"(?s)[A-Z0-9].{20,}[.!?]", alt):
+                    yield f"{at(notebook, cell)}: a picture without a sentence of alternative text: pass alt="
+
+
+@rule
+def unstored_outputs(notebook: Notebook, path: Path) -> Iterator[str]:
+    """A cell with store_output: false stores none, and nbval does not compare it."""
+    for cell in code_cells(notebook):
+        if cell.metadata.get("store_output") is False:
+            if cell.outputs:
+                yield f"{at(notebook, cell)}: its metadata says store_output: false, and it has outputs: clear them"
+            if "nbval-ignore-output" not in tags(cell):
+                yield f"{at(notebook, cell)}: store_output: false needs the tag nbval-ignore-output"
+
+
+@rule
+def claims_follow(notebook: Notebook, path: Path) -> Iterator[str]:
+    """What nbval cannot compare (a picture, an ignored output) is followed by a cell with an assert."""
+    cells = code_cells(notebook)
+    asserts = [any(isinstance(node, ast.Assert) for node in ast.walk(tree(cell))) for cell in cells]
+    for i, cell in enumerate(cells):
+        if (has_picture(cell) or "nbval-ignore-output" in tags(cell)) and not any(asserts[i + 1 :]):
+            yield f"{at(notebook, cell)}: nothing tests what it shows: add a cell below that asserts what must hold"
+
+
+@rule
+def data_in_use(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Where the images are loaded, the output says which they are."""
+    for cell in code_cells(notebook):
+        calls = [node.func for node in ast.walk(tree(cell)) if isinstance(node, ast.Call)]
+        if any(isinstance(func, ast.Name) and func.id == "load" for func in calls):
+            text = "".join(output.get("text", "") for output in cell.outputs)
+            if not re.search(r"(?m)^(CIFAR-10:|Stand-in data)", text):
+                yield f"{at(notebook, cell)}: it loads images and does not say which: keep load()'s line"
+
+
+# --- the code
+
+
+@rule
+def plain_python(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Python without IPython's extras, but for the magics that have a reason."""
+    for cell in code_cells(notebook):
+        try:
+            ast.parse(python(cell))
+        except SyntaxError as error:
+            line = python(cell).splitlines()[(error.lineno or 1) - 1 :][:1]
+            yield f"{at(notebook, cell)}: not plain Python, {line}: no % or ! but {', '.join(MAGICS)}"
+
+
+@rule
+def no_trailing_semicolons(notebook: Notebook, path: Path) -> Iterator[str]:
+    """No line of code ends in ; since nbval shows the output all the same."""
+    line_ends = {tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT, tokenize.ENDMARKER}
+    for cell in code_cells(notebook):
+        if not tree(cell).body:
+            continue
+        tokens = list(tokenize.generate_tokens(io.StringIO(python(cell)).readline))
+        for token, after in pairwise(tokens):
+            if token.string == ";" and token.type == tokenize.OP and after.type in line_ends:
+                yield f"{at(notebook, cell)}, line {token.start[0]}: it ends in ; : write _ = … or plt.show()"
+
+
+@rule
+def short_cells(notebook: Notebook, path: Path) -> Iterator[str]:
+    """No code cell is longer than what can be read aloud."""
+    for cell in code_cells(notebook):
+        lines = len(cell.source.splitlines())
+        if lines > MAX_LINES:
+            yield f"{at(notebook, cell)}: {lines} lines of code: split it, {MAX_LINES} are the most"
+
+
+@rule
+def imports(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Only the course's own package, torch, numpy, matplotlib and the standard library."""
+    for cell in code_cells(notebook):
+        for node in ast.walk(tree(cell)):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = ["." * node.level + (node.module or "")]
+            else:
+                continue
+            for name in names:
+                if name.split(".")[0] not in PACKAGES:
+                    yield f"{at(notebook, cell)}: it imports {name}: only utils, torch, numpy, matplotlib, Python's own"

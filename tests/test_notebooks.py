@@ -1,0 +1,320 @@
+"""The notebooks' form, the form tests themselves on broken notebooks, and nbval on planted faults.
+
+The rules are in notebook_rules.py. What the notebooks compute is tested by nbval: see tools/test.py.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import nbformat
+import notebook_rules as rules
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS, "notebooks/ holds no notebook"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name[:2])
+@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
+def test_form(rule, path):
+    faults = rule(nbformat.read(path, as_version=4), path)
+    assert not faults, f"{path.name}: {rule.__doc__}\n" + "\n".join(faults)
+
+
+# --- every rule finds what it is for
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+ALT = {"image/png": {"alt": "One pixel, which stands for a whole figure here."}}
+
+
+def text(source: str, slide: str = "-"):
+    return new_markdown_cell(source, metadata={"slideshow": {"slide_type": slide}})
+
+
+def code(source: str, *tags: str, outputs=()):
+    metadata = {"slideshow": {"slide_type": "-"}, **({"tags": list(tags)} if tags else {})}
+    return new_code_cell(source, metadata=metadata, outputs=list(outputs))
+
+
+def said(words: str, name: str = "stdout"):
+    return new_output("stream", name=name, text=words)
+
+
+def good_notebook():
+    """A small notebook that keeps every rule: 01 of a series of three."""
+    picture = new_output("display_data", data={"image/png": PIXEL, "text/plain": "a figure"}, metadata=ALT)
+    cells = [
+        text("# 01 · What's in the middle?\n\nAfter [this one](00_first.ipynb).", "slide"),
+        code("import torch\n\nfrom utils.data import load", "setup"),
+        text("## The `data`, $x = 1$\n\n```python\n# no heading\n```\n\n$$\n# nor this\n$$"),
+        code("data = load()", "nbval-ignore-output", outputs=[said("CIFAR-10: 1 image\n")]),
+        text("### A figure\n\nSee [above](#The-data,-$x-=-1$)."),
+        code("draw(data, label='a;')", outputs=[picture]),
+        code("assert data\nprint('It holds;')", outputs=[said("It holds;\n")]),
+        text("## What we found\n\nOne thing.\n\n**Next:** [02 · And then?](02_and_then.ipynb)", "slide"),
+    ]
+    number = 0
+    for cell in cells:
+        if cell.cell_type == "code":
+            number += 1
+            cell.execution_count = number
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    return new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """A good notebook on the disk, between two others; `write` stores what a test has made of it."""
+    (tmp_path / "00_first.ipynb").write_text("{}", "utf-8")
+    (tmp_path / "02_and_then.ipynb").write_text("{}", "utf-8")
+    result = SimpleNamespace(notebook=good_notebook(), path=tmp_path / "01_whats_in_the_middle.ipynb", folder=tmp_path)
+    result.cells = result.notebook.cells
+
+    def write():
+        result.path.write_text(nbformat.writes(result.notebook) + "\n", "utf-8")
+
+    result.write = write
+    write()
+    return result
+
+
+def faults(sample) -> dict[str, list[str]]:
+    """What each rule finds in a sample, without the rules that find nothing."""
+    found = {rule.__name__: rule(sample.notebook, sample.path) for rule in rules.RULES}
+    return {name: messages for name, messages in found.items() if messages}
+
+
+def test_a_good_notebook_keeps_every_rule(sample):
+    assert faults(sample) == {}
+
+
+def put(place: int, source: str):
+    """Make this the source of a cell."""
+    return lambda s: s.cells[place].update(source=source)
+
+
+def output(place: int, *outputs):
+    return lambda s: s.cells[place].update(outputs=list(outputs))
+
+
+def tag(place: int, *tags: str):
+    return lambda s: s.cells[place].metadata.update(tags=list(tags))
+
+
+def meta(place: int, **values):
+    return lambda s: s.cells[place].metadata.update(values)
+
+
+def rename(name: str):
+    return lambda s: setattr(s, "path", s.path.rename(s.folder / name))
+
+
+def home(name: str = "home") -> str:
+    return f"/{name}/somebody/course"  # put together, as in the rules
+
+
+BROKEN = [
+    ("file_is_a_notebook", lambda s: s.path.write_bytes(s.path.read_bytes().rstrip()), "newline"),
+    ("file_is_a_notebook", lambda s: s.path.write_bytes(b"\xff\n"), "not UTF-8"),
+    ("file_is_a_notebook", lambda s: s.notebook.update(nbformat_minor=4), "4.4"),
+    ("file_is_a_notebook", lambda s: s.cells[1].pop("outputs"), "not valid"),
+    ("file_name", rename("01_What_is_it.ipynb"), "lower case"),
+    ("file_name", rename("1_what.ipynb"), "NN_snake_case"),
+    ("file_name", rename("01-what.ipynb"), "NN_snake_case"),
+    ("file_name", lambda s: (s.folder / "01_other.ipynb").touch(), "same number as 01_other"),
+    ("size", lambda s: s.path.write_bytes(b" " * 1_500_000), "1.5 MB"),
+    ("kernel", lambda s: s.notebook.metadata.kernelspec.update(name="conda-env"), "python3"),
+    ("kernel", lambda s: s.notebook.metadata.language_info.update(version="3.11.2"), "version"),
+    ("no_widget_state", lambda s: s.notebook.metadata.update(widgets={}), "widgets"),
+    ("no_time_stamps", meta(3, execution={"iopub.status.busy": "2024"}), "cell 4"),
+    ("no_time_stamps", meta(3, x={"shell.execute_reply": "2024"}), "shell"),
+    ("no_time_stamps", lambda s: s.notebook.metadata.update(execution={}), "the notebook"),
+    ("no_machine_paths", output(6, said(f"reading {home()}\n")), "cell 7"),
+    ("no_machine_paths", put(5, f"open('{home('Users')}')"), "cell 6"),
+    ("no_machine_paths", put(5, "open(r'C:\\" + "Users\\me')"), "cell 6"),
+    ("no_machine_paths", meta(2, source_file=home("root")), "cell 3"),
+    ("no_machine_paths", lambda s: s.notebook.metadata.update(path=home("tmp")), "the notebook"),
+    ("no_machine_paths", output(6, said(f"{ROOT}/data\n")), "cell 7"),
+    ("title", put(0, "## 01 · What's in the middle?"), "cell 1 must"),
+    ("title", lambda s: s.cells.pop(0), "cell 1 must"),
+    ("title", put(0, "Welcome.\n\n# 01 · What's in the middle?"), "first line"),
+    ("title", put(0, "# 02 · What's in the middle?"), '"# 01 · Question?"'),
+    ("title", put(0, "# 01 · What's in the middle"), '"# 01 · Question?"'),
+    ("title", put(0, "# 01 · What is in it?"), "01_what_is_in_it.ipynb"),
+    ("title", put(4, "# A figure\n\nmore"), "second H1"),
+    ("heading_levels", put(4, "#### A figure\n\nmore"), "skips a level: use ###"),
+    ("no_empty_headings", put(2, "## The data\n\n## And more\n\ntext"), 'under "The data"'),
+    ("no_empty_headings", lambda s: s.cells.append(text("### Exercises")), 'under "Exercises"'),
+    ("no_empty_headings", put(4, "###\n\ntext"), "without words"),
+    ("ending", put(7, "## Conclusions\n\nOne thing."), "What we found"),
+    ("ending", lambda s: s.cells.extend([text("## More\n\nx"), text("## Still more\n\nx")]), "last but one"),
+    ("ending", put(7, "## What we found\n\nOne thing. [Next](02_and_then.ipynb)"), "**Next:**"),
+    ("ending", put(7, "## What we found\n\n**Next:** something"), "**Next:**"),
+    ("links_resolve", put(2, "## X\n\n[there](03_not_yet.ipynb)"), "03_not_yet.ipynb leads nowhere"),
+    ("links_resolve", put(2, "## X\n\n![figure](figures/none.png)"), "leads nowhere"),
+    ("links_resolve", put(2, "## X\n\n[a]\n\n[a]: none.md"), "leads nowhere"),
+    ("links_resolve", put(2, '## X\n\n<a href="none.md">a</a>'), "leads nowhere"),
+    ("links_resolve", put(4, "### Y\n\n[above](#the-data)"), "no heading for the link #the-data"),
+    ("neighbours", put(0, "# 01 · What's in the middle?\n\nAlone."), "00_first.ipynb"),
+    ("neighbours", put(7, "## What we found\n\n**Next:** [nothing](#A-figure)"), "02_and_then.ipynb"),
+    ("setup", tag(1), "cell 2 must"),
+    ("setup", tag(5, "setup"), "only cell 2"),
+    ("known_tags", tag(5, "hide-cell"), '"hide-cell" is not in the list'),
+    ("slides", lambda s: s.cells[4].metadata.pop("slideshow"), "cell 5"),
+    ("slides", meta(4, slideshow={"slide_type": "page"}), "'page'"),
+    ("execution_counts", lambda s: s.cells[5].update(execution_count=7), "execution count 7, not 3"),
+    ("execution_counts", lambda s: s.cells[5].update(execution_count=None), "None, not 3"),
+    ("clean_outputs", output(6, said("a warning\n", "stderr")), "stderr"),
+    ("clean_outputs", output(6, new_output("error", ename="ValueError", evalue="", traceback=[])), "ValueError"),
+    ("alternative_text", lambda s: s.cells[5].outputs[0].update(metadata={}), "alternative text"),
+    ("alternative_text", lambda s: s.cells[5].outputs[0].metadata["image/png"].update(alt="a plot"), "alternative"),
+    ("unstored_outputs", meta(3, store_output=False), "clear them"),
+    ("unstored_outputs", lambda s: s.cells[1].metadata.update(store_output=False), "needs the tag"),
+    ("claims_follow", put(6, "print('It holds')"), "cell 4"),
+    ("claims_follow", put(6, "print('It holds')"), "cell 6"),
+    ("claims_follow", tag(6, "nbval-ignore-output"), "cell 7"),
+    ("data_in_use", output(3), "does not say which"),
+    ("plain_python", put(5, "%matplotlib inline"), "%matplotlib"),
+    ("plain_python", put(5, "files = !ls"), "!ls"),
+    ("plain_python", put(5, "%%time\nx = 1"), "%%time"),
+    ("no_trailing_semicolons", put(5, "x = 1\nplot(x);"), "line 2"),
+    ("no_trailing_semicolons", put(5, "plot('a;');  # quiet"), "line 1"),
+    ("short_cells", put(5, "x = 1\n" * 41), "41 lines"),
+    ("imports", put(5, "import pandas as pd"), "pandas"),
+    ("imports", put(5, "def f():\n    from sklearn.svm import SVC"), "sklearn.svm"),
+    ("imports", put(5, "from .other import x"), ".other"),
+]
+
+
+@pytest.mark.parametrize(("name", "break_it", "words"), BROKEN, ids=[f"{b[0]}-{i}" for i, b in enumerate(BROKEN)])
+def test_a_broken_notebook_is_found(sample, name, break_it, words):
+    break_it(sample)
+    if not any(word in words for word in ("newline", "UTF-8", "MB")):
+        sample.write() if words != "not valid" else None
+    messages = faults(sample).get(name, [])
+    assert any(words in message for message in messages), faults(sample)
+
+
+def test_every_rule_is_tested_and_says_what_it_wants():
+    assert {rule.__name__ for rule in rules.RULES} == {name for name, _, _ in BROKEN}
+    assert all(rule.__doc__ for rule in rules.RULES)
+
+
+KEPT = [
+    put(5, "%%writefile worker.py\nimport torch"),
+    put(5, "x = 1; y = 2\nname = 'a;'\ntext = '''\nplot(x);\n'''\n# x;"),
+    put(5, "from matplotlib import pyplot as plt\nimport numpy as np, os.path"),
+    put(2, "## X\n\n[a](https://example.org/home/x) [b](02_and_then.ipynb 'title') `[c](none.md)`"),
+    put(
+        7,
+        "## What we found\n\nA.\n\n**Next:** a long line,\nthen [02 · And then?](02_and_then.ipynb)\n\n## Exercises\n\nB.",
+    ),
+    lambda s: (
+        s.cells[6].update(outputs=[new_output("error", ename="E", evalue="", traceback=[])])
+        or s.cells[6].metadata.update(tags=["raises-exception"])
+    ),
+    lambda s: (s.folder / "02_and_then.ipynb").unlink() or put(7, "## What we found\n\nThe last of all.")(s),
+]
+
+
+@pytest.mark.parametrize("change", KEPT, ids=range(len(KEPT)))
+def test_what_is_allowed_is_not_a_fault(sample, change):
+    change(sample)
+    if "[above]" in sample.cells[4].source:
+        sample.cells[4].source = "### A figure\n\nBelow."
+    sample.write()
+    assert faults(sample) == {}
+
+
+def test_anchors_in_other_notebooks(sample):
+    other = new_notebook(cells=[text("# 02 · And then?\n\n## Two `words`\n\nx")])
+    (sample.folder / "02_and_then.ipynb").write_text(nbformat.writes(other), "utf-8")
+    put(2, "## X\n\n[a](02_and_then.ipynb#Two-words) [b](02_and_then.ipynb#Two-worlds)")(sample)
+    (message,) = rules.links_resolve(sample.notebook, sample.path)[:1]
+    assert "02_and_then.ipynb has no heading for the link 02_and_then.ipynb#Two-worlds" in message
+
+
+# --- nbval goes red where it must, and only there
+
+
+def nbval_command(path: Path) -> list[str]:
+    """The command by which tools/test.py runs the notebooks, for other notebooks and without workers."""
+    spec = importlib.util.spec_from_file_location("tool_that_tests", ROOT / "tools" / "test.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    command = next(command for name, command, _ in tool.stages(ROOT, 1) if name == "notebooks")
+    assert "--nbval" in command, "strict: not --nbval-lax"
+    return [str(path) if word == "notebooks" else word for word in command] + ["-p", "no:cacheprovider"]
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory):
+    """What nbval says of a good notebook and of copies with one planted fault each: {name: {outcomes}}."""
+    folder = tmp_path_factory.mktemp("planted")
+
+    def cells():
+        return [
+            code("import random", "setup"),
+            code("print('shape:', (2, 3))", outputs=[said("shape: (2, 3)\n")]),
+            code("random.random()", "nbval-ignore-output", outputs=[said("0.25\n")]),
+        ]
+
+    changes = {
+        "good": lambda made: None,
+        "wrong": lambda made: made[1].update(outputs=[said("shape: (3, 2)\n")]),
+        "missing": lambda made: made[1].update(outputs=[]),
+        "raises": lambda made: made[1].update(source=made[1].source + "\nassert 1 == 2"),
+        "ignored": lambda made: made[2].update(outputs=[said("something else\n")]),
+        "ignored_raises": lambda made: made[2].update(source="1 / 0"),
+    }
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    for name, change in changes.items():
+        made = cells()
+        change(made)
+        nbformat.write(new_notebook(cells=made, metadata=kernel), folder / f"{name}.ipynb")
+    report = folder / "report.xml"
+    done = subprocess.run(
+        [*nbval_command(folder), f"--junit-xml={report}"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert report.exists(), done.stdout + done.stderr
+    failed: dict[str, set[int]] = {name: set() for name in changes}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name, cell = re.search(r"(\w+)(?:\.ipynb)?$", case.get("classname"))[1], int(case.get("name").split()[-1])
+        if name == "ipynb":
+            name = case.get("classname").split(".")[-2]
+        if any(child.tag in ("failure", "error") for child in case):
+            failed[name].add(cell)
+    return SimpleNamespace(failed=failed, status=done.returncode, log=done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("name", "red"),
+    [
+        ("good", set()),
+        ("wrong", {1}),
+        ("missing", {1}),
+        ("raises", {1}),
+        ("ignored", set()),
+        ("ignored_raises", {2}),
+    ],
+)
+def test_nbval_on_planted_faults(verdicts, name, red):
+    assert verdicts.status == 1
+    assert verdicts.failed[name] == red, verdicts.log

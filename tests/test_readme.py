@@ -1,0 +1,54 @@
+"""The README says what is there: its commands, its list of notebooks, its figure, its links."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md"]
+
+
+def test_the_first_thing_in_it_is_the_two_commands():
+    _, first_block = README.split("```sh\n", 1)
+    commands = [line.split("#")[0].strip() for line in first_block.split("```")[0].splitlines()]
+    assert commands == ["make lab", "make test"]
+    assert len(README.split("```sh\n", 1)[0].splitlines()) <= 3
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_it_names_exists(page):
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^|/ )make ([a-z][a-z-]*)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE))
+    assert named <= targets, f"{page} names targets that the Makefile does not have: {named - targets}"
+
+
+def test_its_list_of_notebooks_is_complete():
+    listed = dict(re.findall(r"^\| \[\d\d\]\(notebooks/(\S+)\) \| (.+?) \|", README, re.MULTILINE))
+    there = {}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        there[path.name] = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].split("· ", 1)[1]
+    assert listed == there
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_its_links_lead_to_files(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    local = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("https://")]
+    missing = [link for link in local if not (ROOT / page).parent.joinpath(link).exists()]
+    assert not missing
+
+
+def test_its_figure_is_the_one_stored_in_notebook_00():
+    spec = importlib.util.spec_from_file_location("figure", ROOT / "tools" / "figure.py")
+    figure = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figure)
+    assert figure.TARGET.read_bytes() == figure.stored_figure(), "run `make notebooks ONLY=00`"
+
+
+def test_its_figure_has_alternative_text():
+    [alt] = re.findall(r"!\[([^\]]*)\]\(docs/signal\.png\)", README)
+    assert len(alt.split()) > 10
