@@ -285,15 +285,10 @@ def ending(notebook: Notebook, path: Path) -> Iterator[str]:
         return
     if path.name == series(path)[-1]:
         return
-    cells = notebook.cells[[headline(cell) for cell in notebook.cells].index("What we found") :]
-    if not any(re.search(r"(?m)^\*\*Next:\*\*(?:.+\n?)*?.*\]\(", cell.source) for cell in cells):
+    text = "\n\n".join(prose(cell.source) for cell in markdown_cells(notebook))
+    after = re.split(r"(?m)^## What we found[ \t]*$", text)[-1]
+    if not re.search(r"(?m)^\*\*Next:\*\*(?:.+\n?)*?.*\]\(", after):
         yield 'after "## What we found", a paragraph must begin with **Next:** and link to the next notebook'
-
-
-def headline(cell: Any) -> str:
-    """The text of the last H2 in a cell, or nothing."""
-    here = headings(cell.source) if cell.cell_type == "markdown" else []
-    return next((text for level, text, _ in reversed(here) if level == 2), "")
 
 
 @rule

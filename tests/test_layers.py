@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from utils.layers import BnLayer, ConvLayer, FirstBatchNorm2d
+from utils.layers import ConvLayer, FirstBatchNorm2d, FirstBnLayer
 
 quick = settings(max_examples=40, deadline=None)
 sizes = st.integers(1, 6)
@@ -137,7 +137,7 @@ def test_the_gradients_are_those_of_finite_differences():
         assert ((above - below) / (2 * h)).item() == pytest.approx((gradient * direction).sum().item(), rel=1e-6)
 
 
-# --- BnLayer and ConvLayer -------------------------------------------------------------------------------------------
+# --- FirstBnLayer and ConvLayer ---
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
@@ -146,25 +146,25 @@ def test_the_gradients_are_those_of_finite_differences():
 def test_the_shape_is_that_of_the_formula(kernel_size, stride, height, width):
     x = randn(2, 3, height, width)
     expected = (2, 7, *((extent + 2 - kernel_size) // stride + 1 for extent in (height, width)))
-    assert BnLayer(3, 7, stride, kernel_size)(x).shape == expected
+    assert FirstBnLayer(3, 7, stride, kernel_size)(x).shape == expected
     assert ConvLayer(3, 7, stride, kernel_size)(x).shape == expected
 
 
 def test_the_defaults_halve_the_picture():
-    assert BnLayer(3, 4)(randn(2, 3, 32, 32)).shape == (2, 4, 16, 16)
+    assert FirstBnLayer(3, 4)(randn(2, 3, 32, 32)).shape == (2, 4, 16, 16)
     assert ConvLayer(3, 4)(randn(2, 3, 32, 32)).shape == (2, 4, 16, 16)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_the_first_layer_is_the_general_one_with_the_first_normalization(stride):
-    first, general = BnLayer(3, 4, stride), ConvLayer(3, 4, stride, norm_layer=FirstBatchNorm2d)
+    first, general = FirstBnLayer(3, 4, stride), ConvLayer(3, 4, stride, norm_layer=FirstBatchNorm2d)
     assert {k: v.shape for k, v in first.state_dict().items()} == {k: v.shape for k, v in general.state_dict().items()}
     general.load_state_dict(first.state_dict())
     x = randn(2, 3, 8, 8)
     assert torch.equal(first(x), general(x))
 
 
-@pytest.mark.parametrize("layer", [BnLayer(3, 4), ConvLayer(3, 4, norm_layer=nn.BatchNorm2d)])
+@pytest.mark.parametrize("layer", [FirstBnLayer(3, 4), ConvLayer(3, 4, norm_layer=nn.BatchNorm2d)])
 def test_with_a_normalization_the_convolution_has_no_bias(layer):
     assert layer.conv.bias is None
 

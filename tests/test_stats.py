@@ -176,7 +176,6 @@ def test_what_is_no_number_is_in_no_bin(sample):
     assert shares.sum() == pytest.approx(4 / 6)
     assert np.isnan(stats.mean[0, 0])
     assert np.isnan(stats.std[0, 0])
-    assert stats.dead[0, 0] == 0
 
 
 @pytest.mark.parametrize(("bins", "low", "high"), [(1, -1.0, 1.0), (7, 0.0, 3.5), (100, -50.0, -1.0)])

@@ -228,6 +228,21 @@ def test_training_stops_where_the_loss_is_not_finite(bad, factor):
     assert len(history.accuracy) == (bad - 1) // 20, "epochs that ended well keep their accuracy"
 
 
+def test_one_bad_loss_is_enough_though_finite_ones_follow():
+    """The history ends before the bad one, and what came after it, up to the look at the loss, is not counted."""
+    model, calls = network(), []
+
+    def loss_function(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        loss = F.cross_entropy(outputs, labels)
+        return loss + float("inf") if len(calls) == 3 else loss  # its gradient is finite all the same
+
+    history = fit(model, batches_of(80, 8), sgd(model), loss_function=loss_function, progress=False)
+    assert len(calls) == 10
+    assert len(history.loss) == 2
+    assert "the loss is inf at step 3." in history.stopped
+
+
 def test_up_to_the_bad_step_nothing_is_different():
     good, bad = network(), network()
     torch.manual_seed(5)

@@ -91,9 +91,12 @@ def _torchvision() -> Check:
 
 
 def _device() -> Check:
-    from utils.training import pick_device
-
-    return Check("A device to compute on (a CPU is enough)", True, str(pick_device()))
+    question = "A device to compute on (a CPU is enough)"
+    try:
+        from utils.training import pick_device
+    except (ImportError, OSError) as error:
+        return Check(question, False, f"cannot be asked for without PyTorch: {_first_line(error)}", INSTALL)
+    return Check(question, True, str(pick_device()))
 
 
 def _widgets() -> Check:

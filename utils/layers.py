@@ -1,7 +1,7 @@
 """The layers that the notebooks build.
 
-`FirstBatchNorm2d` and `BnLayer` are what notebook 02 writes, faults included: notebooks 04 and 05 find them and mend
-them. `ConvLayer` is the same convolution and ReLU with any normalization, or none.
+`FirstBatchNorm2d` and `FirstBnLayer` are what notebook 02 writes, faults included. `BatchNorm2d` and `BnLayer` are the
+same, mended. `ConvLayer` is the same convolution and ReLU with any normalization, or none.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["BnLayer", "ConvLayer", "FirstBatchNorm2d"]
+__all__ = ["BatchNorm2d", "BnLayer", "ConvLayer", "FirstBatchNorm2d", "FirstBnLayer"]
 
 
 class FirstBatchNorm2d(nn.Module):
@@ -43,8 +43,8 @@ class FirstBatchNorm2d(nn.Module):
         return (x - self.means) / self.stds * self.m + self.a
 
 
-class BnLayer(nn.Module):
-    """A bias-free convolution, ReLU, then batch normalization: the layer the course starts from (notebook 02).
+class FirstBnLayer(nn.Module):
+    """A bias-free convolution, ReLU, then the first batch normalization: what the course starts from (notebook 02).
 
     Args:
         ni: channels that come in.
@@ -62,6 +62,113 @@ class BnLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(F.relu(self.conv(x)))
+
+
+class BatchNorm2d(nn.Module):
+    """Batch normalization, written out, with PyTorch's names and defaults: equal to `nn.BatchNorm2d` (notebook 05).
+
+    Args:
+        num_features: the number of channels, C.
+        eps: added to the variance, so that a channel without spread is not divided by zero.
+        momentum: weight of the newest batch in the running statistics; None for the plain average of all batches.
+        affine: learn `weight` (γ) and `bias` (β).
+        track_running_stats: keep running statistics for evaluation; without, every batch is normalized by its own.
+        device, dtype: of the parameters and buffers.
+
+    Shape: (N, C), (N, C, L) or (N, C, H, W), any number of places; the same comes out.
+
+    Raises:
+        ValueError: the input has not C channels, or, in training, a channel has a single value.
+
+    Ioffe & Szegedy (2015), algorithms 1 and 2; for the moving averages, PyTorch's conventions.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device=None,
+        dtype=None,
+    ):
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        like = {"device": device, "dtype": dtype}
+        self.weight = nn.Parameter(torch.ones(num_features, **like)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(num_features, **like)) if affine else None
+        self.register_buffer("running_mean", torch.zeros(num_features, **like) if track_running_stats else None)
+        self.register_buffer("running_var", torch.ones(num_features, **like) if track_running_stats else None)
+        batches = torch.tensor(0, dtype=torch.long, device=device) if track_running_stats else None
+        self.register_buffer("num_batches_tracked", batches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim < 2 or x.shape[1] != self.num_features:
+            raise ValueError(f"expected (N, {self.num_features}, ...), channels second; given: {tuple(x.shape)}")
+        column = (-1, *[1] * (x.ndim - 2))  # (C, 1, 1) for pictures: one number a channel, broadcast over the places
+        values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x  # sums need more digits than these have
+
+        if self.training or self.running_mean is None:
+            dims = (0, *range(2, x.ndim))
+            count = x.numel() // max(1, self.num_features)
+            if self.training and count < 2:
+                raise ValueError(f"in training a channel needs more than one value; given: {tuple(x.shape)}")
+            mean = values.mean(dims)  # (C,)
+            var = (values - mean.view(column)).square().mean(dims)  # (C,), divided by the count: biased
+            if self.training and self.running_mean is not None:
+                self._update_running(mean, var * count / (count - 1))  # unbiased: it estimates all the data's
+        else:
+            mean, var = self.running_mean, self.running_var
+
+        normalized = (values - mean.view(column)) / (var + self.eps).sqrt().view(column)
+        if self.affine:
+            normalized = normalized * self.weight.view(column) + self.bias.view(column)
+        return normalized.to(x.dtype)
+
+    @torch.no_grad()  # what is remembered must not hold on to the graph of the step it came from
+    def _update_running(self, mean: Tensor, var: Tensor) -> None:
+        self.num_batches_tracked += 1
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.mul_(1 - share).add_(mean, alpha=share)
+        self.running_var.mul_(1 - share).add_(var, alpha=share)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class BnLayer(nn.Module):
+    """A bias-free convolution, ReLU and batch normalization: the course's layer, finished (notebook 05).
+
+    Args:
+        ni: channels that come in.
+        nf: channels that go out.
+        stride: of the convolution.
+        kernel_size: of the convolution, odd; the padding is half of it, so that with stride 1 the size stays.
+        norm_first: normalize before the ReLU (Ioffe & Szegedy 2015, section 3.2); by default after it, the order the
+            course began with.
+
+    Shape: (N, ni, H, W) → (N, nf, ⌈H / stride⌉, ⌈W / stride⌉).
+
+    Raises:
+        ValueError: an even kernel size.
+    """
+
+    def __init__(self, ni: int, nf: int, stride: int = 2, kernel_size: int = 3, norm_first: bool = False):
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"the kernel size must be odd, to have a middle; given: {kernel_size}")
+        self.conv = nn.Conv2d(ni, nf, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)
+        self.norm = BatchNorm2d(nf)
+        self.norm_first = norm_first
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return F.relu(self.norm(x)) if self.norm_first else self.norm(F.relu(x))
 
 
 class ConvLayer(nn.Module):

@@ -1,12 +1,13 @@
 """Every figure of the course, in one visual language.
 
-Without normalization is orange, dashed, round; with it blue, solid, square (readable without colour). Theory is a grey
-line, the learner's guess a black star. Layers run from left to right. Functions whose names are nouns draw and show a
-figure; each needs one sentence of alternative text, which is also printed under the figure.
+Without normalization is orange, dashed, round; with it blue, solid, square (readable without colour). Theory is a thin
+grey line, the learner's guess a black star. Layers run from left to right. Each function shows one figure, and needs
+a sentence of alternative text for it, which is also printed under the figure.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib
@@ -24,7 +25,7 @@ __all__ = ["Line", "bars", "cockpit", "histograms", "images", "layer_lines", "ru
 WITHOUT, WITH, THEORY = "without", "with", "theory"
 COLORS = {WITHOUT: ("#D95F02", "#7A3300", "#C27A10"), WITH: ("#0072B2", "#003F66", "#2F86BF"), THEORY: ("#555555",)}
 MARKERS = {WITHOUT: ("o", "^", "v"), WITH: ("s", "D", "P"), THEORY: ("",)}
-DASHES = {WITHOUT: ((0, (4, 1.5)), (0, (1.5, 1)), (0, (6, 1, 1, 1))), WITH: ("-", "-", "-"), THEORY: (":",)}
+DASHES = {WITHOUT: ((0, (4, 1.5)), (0, (1.5, 1)), (0, (6, 1, 1, 1))), WITH: ("-", "-", "-"), THEORY: ("-",)}
 COLOR_MAPS = {WITHOUT: "Oranges", WITH: "Blues"}
 INK = "#222222"
 STYLE = {
@@ -99,10 +100,21 @@ def show(figure: Figure, alt: str) -> None:
     display(Markdown(f"*{alt}*"))
 
 
-def _figure(rows: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """The course's style, and no figure left open if drawing one fails."""
+    already_open = set(plt.get_fignums())
     with matplotlib.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
-    return figure, axes
+        try:
+            yield
+        except BaseException:
+            for number in set(plt.get_fignums()) - already_open:
+                plt.close(number)
+            raise
+
+
+def _figure(rows: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
+    return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
 
 
 # --- curves over layers
@@ -128,7 +140,7 @@ def layer_lines(
         guess: (x, y) of the learner's guess, drawn as a star in the last panel; None draws nothing.
         ylim: limits of the y axis.
     """
-    with matplotlib.rc_context(STYLE):
+    with _drawing():
         figure, axes = _figure(1, len(panels), max(11, 5.6 * len(panels)), 5.6, sharey=True)
         for ax, (title, lines) in zip(axes[0], panels.items(), strict=True):
             if log:
@@ -157,6 +169,7 @@ def _draw(ax: Axes, line: Line) -> None:
         color=color,
         linestyle=DASHES[line.kind][line.shade],
         marker=MARKERS[line.kind][line.shade],
+        linewidth=1.8 if line.kind == THEORY else None,
         markevery=max(1, len(x) // 10),
         label=line.label,
         zorder=2 if line.kind == THEORY else 3,
@@ -178,13 +191,16 @@ def _label_ends(ax: Axes, lines: Sequence[Line]) -> None:
             ends.append([float(np.clip(height, 0.02, 0.98)), line])
     ends.sort(key=lambda end: end[0])
     gap = 0.085
-    for i in range(1, len(ends)):
+    for i in range(1, len(ends)):  # upwards: none closer to the one below than a line of text
         ends[i][0] = max(ends[i][0], ends[i - 1][0] + gap * (1 + ends[i - 1][1].label.count("\n")))
-    shift = max(0.0, ends[-1][0] - 0.98) if ends else 0.0
+    limit = 0.98
+    for end in reversed(ends):  # and down again from the top, as far as they collide
+        end[0] = min(end[0], limit)
+        limit = end[0] - gap * (1 + end[1].label.count("\n"))
     for height, line in ends:
         ax.text(
             1.02,
-            height - shift,
+            height,
             line.label,
             transform=ax.transAxes,
             color=COLORS[line.kind][line.shade],
@@ -220,9 +236,9 @@ def signal(
         step: which recorded step.
         guess: the learner's guess of the last layer's spread without normalization; None draws nothing.
     """
-    with matplotlib.rc_context(STYLE):
+    with _drawing():
         figure, axes = _figure(1, 3, 19, 5.8, width_ratios=[1, 1, 1.25])
-        for ax, stats, kind in zip(axes[0], (without, with_), (WITHOUT, WITH), strict=False):
+        for ax, stats, kind in zip(axes[0, :2], (without, with_), (WITHOUT, WITH), strict=True):
             _heat(ax, stats.histogram[step], stats.bin_edges, kind, x0=0.5)
             ax.set(xlabel="layer", ylabel="value of an activation", title=f"{kind} normalization")
             _layer_ticks(ax, len(stats.names))
@@ -260,7 +276,7 @@ def histograms(
     xlabel: str,
     alt: str,
     bins: int = 30,
-    guess: float | None = None,
+    guess: tuple[float, int] | None = None,
 ) -> None:
     """A stack of histograms in each panel: row by row (channels, pictures …) the distribution of its values.
 
@@ -270,15 +286,16 @@ def histograms(
         rows: for each panel, what a row is.
         xlabel: what the values are.
         alt: the alternative text.
-        bins: of each histogram, common to a panel.
-        guess: a value of row 0 in the last panel that the learner guessed; None draws nothing.
+        bins: of each histogram, from its least value to all but the last thousandth.
+        guess: (value, row) that the learner guessed in the last panel; None draws nothing.
     """
-    with matplotlib.rc_context(STYLE):
+    with _drawing():
         figure, axes = _figure(1, len(groups), 7 * len(groups), 6.4)
         for ax, (title, values), kind, row_name in zip(axes[0], groups.items(), kinds, rows, strict=True):
             values = np.asarray(values, dtype=float)
-            edges = np.linspace(values.min(), np.quantile(values, 0.9995), bins + 1)  # a few far values: not shown
             for row in reversed(range(len(values))):
+                # Edges of its own for each row: so a row that is moved and stretched keeps its form exactly.
+                edges = np.linspace(values[row].min(), np.quantile(values[row], 0.999), bins + 1)
                 counts = np.histogram(values[row], edges)[0].astype(float)
                 ax.stairs(row + 0.9 * counts / counts.max(), edges, baseline=row, fill=True, color=COLORS[kind][0],
                           alpha=0.6)  # fmt: skip
@@ -288,14 +305,21 @@ def histograms(
             ax.set_yticks(np.arange(len(values)) + 0.4, range(len(values)))
             ax.set_ylim(-0.15, len(values))
             ax.grid(axis="y", visible=False)
-        _star(axes[0, -1], None if guess is None else (guess, 0.5))
+        _star(axes[0, -1], None if guess is None else (guess[0], guess[1] + 0.4))
         show(figure, alt)
 
 
 # --- training
 
 
-def cockpit(without: ActivationStats, with_: ActivationStats, *, alt: str, layer: int = -1) -> None:
+def cockpit(
+    without: ActivationStats,
+    with_: ActivationStats,
+    *,
+    alt: str,
+    layer: int = -1,
+    names: tuple[str, str] = ("WITHOUT", "WITH"),
+) -> None:
     """The signature figure: what happened in a network while it trained, without normalization on top, with it below.
 
     Columns: the mean of each layer ± its spread across images, at the first recorded step (pale) and the last; the
@@ -305,11 +329,13 @@ def cockpit(without: ActivationStats, with_: ActivationStats, *, alt: str, layer
         without, with_: recordings of two networks of the same depth over the same number of steps.
         alt: the alternative text.
         layer: the layer in the heat map.
+        names: of the two rows.
     """
-    with matplotlib.rc_context(STYLE):
+    with _drawing():
         figure, axes = _figure(2, 4, 20, 9.2, sharex="col", sharey="col")
-        for row, stats, kind in zip(axes, (without, with_), (WITHOUT, WITH), strict=True):
+        for row, stats, kind, name in zip(axes, (without, with_), (WITHOUT, WITH), names, strict=True):
             _cockpit_row(row, stats, kind, layer)
+            row[0].set_ylabel(f"{name}\nactivation")
         depth = len(without.names)
         number = layer % depth + 1
         for ax, title in zip(
@@ -321,7 +347,7 @@ def cockpit(without: ActivationStats, with_: ActivationStats, *, alt: str, layer
             ax.set_title(title)
         for ax, label in zip(axes[1], ["layer", "training step", "layer", "layer"], strict=True):
             ax.set_xlabel(label)
-        axes[0, 3].legend(["first step", "last step"], loc="best")
+        axes[0, 3].legend(["first step", "last recorded"], loc="best")
         show(figure, alt)
 
 
@@ -335,7 +361,6 @@ def _cockpit_row(axes: np.ndarray, stats: ActivationStats, kind: str, layer: int
         axes[0].plot(x, stats.mean[step], **style)
         axes[2].plot(x, stats.dead[step], **style)
         axes[3].plot(x, stats.gradient_norm[step], **style)
-    axes[0].set_ylabel(f"{kind.upper()}\nactivation")
     every = stats.steps[1] - stats.steps[0] if len(stats.steps) > 1 else 1
     _heat(axes[1], stats.histogram[:, layer], stats.bin_edges, kind, x0=stats.steps[0], column=every)
     axes[1].set_ylabel("activation")
@@ -353,10 +378,12 @@ def runs(lines: Sequence[Line], *, ylabel: str, alt: str, window: int = 20, xlab
     smoothed = []
     for line in lines:
         y = np.atleast_2d(np.asarray(line.y, dtype=float))
+        if y.shape[1] < window:
+            raise ValueError(f"{line.label!r} has {y.shape[1]} steps, fewer than the window of {window}")
         kernel = np.ones(window) / window
         mean = np.stack([np.convolve(row, kernel, mode="valid") for row in y])
         smoothed.append(Line(line.label, line.kind, mean, np.arange(window, y.shape[1] + 1), line.shade))
-    layer_lines({"": smoothed}, ylabel=ylabel, xlabel=xlabel, alt=alt, log=False)
+    layer_lines({"": smoothed}, ylabel=f"{ylabel}\n(mean of {window} steps)", xlabel=xlabel, alt=alt, log=False)
 
 
 def bars(
@@ -380,19 +407,20 @@ def bars(
         guess: the learner's guess for the last bar.
         percent: write the values as percentages.
     """
-    with matplotlib.rc_context(STYLE):
-        figure, axes = _figure(1, 1, max(9, 2.9 * len(groups)), 6)
+    with _drawing():
+        figure, axes = _figure(1, 1, min(15, max(9, 2.9 * len(groups))), 6)
         ax = axes[0, 0]
         for i, (values, kind) in enumerate(zip(groups.values(), kinds, strict=True)):
             values = np.asarray(values, dtype=float)
             hatch = {WITHOUT: "//", WITH: ""}[kind]
             ax.bar(i, values.mean(), color=COLORS[kind][0], alpha=0.8, hatch=hatch, edgecolor="white", width=0.62)
-            ax.plot(i + np.linspace(-0.12, 0.12, len(values)), values, "o", color=INK, markersize=8, zorder=4)
+            if len(values) > 1:
+                ax.plot(i + np.linspace(-0.12, 0.12, len(values)), values, "o", color=INK, markersize=8, zorder=4)
             text = f"{values.mean():.0%}" if percent else f"{values.mean():.3g}"
             ax.annotate(text, (i, values.max()), xytext=(0, 12), textcoords="offset points", ha="center",
                         fontweight="bold", fontsize=20)  # fmt: skip
         if reference is not None:
-            ax.axhline(reference[0], color=COLORS[THEORY][0], linestyle=":", zorder=1)
+            ax.axhline(reference[0], color=COLORS[THEORY][0], linewidth=1.8, zorder=1)
             ax.text(1.01, reference[0], reference[1], transform=ax.get_yaxis_transform(), va="center",
                     color=COLORS[THEORY][0])  # fmt: skip
         ax.set_xticks(range(len(groups)), list(groups))
@@ -418,7 +446,9 @@ def images(pictures: Tensor, labels: Sequence[str], *, alt: str, columns: int = 
         alt: the alternative text.
         columns: pictures in a row.
     """
-    with matplotlib.rc_context(STYLE):
+    if len(pictures) != len(labels):
+        raise ValueError(f"each picture needs a label; given: {len(pictures)} pictures, {len(labels)} labels")
+    with _drawing():
         rows = -(-len(pictures) // columns)
         figure, axes = _figure(rows, columns, 1.7 * columns, 1.95 * rows)
         for ax in axes.flat:

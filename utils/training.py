@@ -68,7 +68,7 @@ def fit(
 
     Returns:
         The `History`. When the loss is not finite, training stops (at most 16 steps later), the history ends with
-        the last finite loss, and `stopped` says so.
+        the last finite loss, and `stopped` says so. The same when, before a test, the parameters are not finite.
 
     Raises:
         ValueError: fewer than one epoch, or no batches.
@@ -101,6 +101,12 @@ def fit(
             finite = history.stopped is None and _collect(history, pending, bar)
             history.seconds += time.perf_counter() - start
             if not finite:
+                break
+            if test is not None and not _finite_parameters(model):
+                history.stopped = (
+                    f"Stopped: after step {step} some of the network's parameters are not finite. "
+                    "Try a smaller learning rate."
+                )
                 break
             if test is not None:
                 history.accuracy.append(evaluate(model, test))
@@ -144,6 +150,10 @@ def evaluate(model: nn.Module, batches: Batches) -> float:
 def _device_of(model: nn.Module) -> torch.device:
     parameter = next(model.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
+
+
+def _finite_parameters(model: nn.Module) -> bool:
+    return all(bool(parameter.isfinite().all()) for parameter in model.parameters())
 
 
 def _collect(history: History, pending: list[Tensor], bar) -> bool:
