@@ -78,7 +78,7 @@ class BatchNorm2d(nn.Module):
     Shape: (N, C), (N, C, L) or (N, C, H, W), any number of places; the same comes out.
 
     Raises:
-        ValueError: the input has not C channels, or, in training, a channel has a single value.
+        ValueError: the input has not C channels, or a channel that is to be normalized by its batch a single value.
 
     Ioffe & Szegedy (2015), algorithms 1 and 2; for the moving averages, PyTorch's conventions.
     """
@@ -113,8 +113,8 @@ class BatchNorm2d(nn.Module):
         if self.training or self.running_mean is None:
             dims = (0, *range(2, x.ndim))
             count = x.numel() // max(1, self.num_features)
-            if self.training and count < 2:
-                raise ValueError(f"in training a channel needs more than one value; given: {tuple(x.shape)}")
+            if count < 2:
+                raise ValueError(f"a channel needs more than one value to be normalized; given: {tuple(x.shape)}")
             mean = values.mean(dims)  # (C,)
             var = (values - mean.view(column)).square().mean(dims)  # (C,), divided by the count: biased
             if self.training and self.running_mean is not None:
@@ -194,7 +194,8 @@ class ConvLayer(nn.Module):
         norm_first: bool = False,
     ):
         super().__init__()
-        self.conv = nn.Conv2d(ni, nf, kernel_size, stride=stride, padding=1, bias=norm_layer is None)
+        padding = kernel_size // 2
+        self.conv = nn.Conv2d(ni, nf, kernel_size, stride=stride, padding=padding, bias=norm_layer is None)
         self.norm = norm_layer(nf) if norm_layer else nn.Identity()
         self.norm_first = norm_first
 
