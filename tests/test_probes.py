@@ -1,0 +1,589 @@
+"""utils.probes: they blame no correct layer, name the fault of a wrong one, and leave no trace."""
+
+import random
+import subprocess
+import sys
+from functools import partial
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from utils import layers, probes
+from utils.probes import PROBES, Report, Result, check_batchnorm, from_bnlayer
+from utils.probes import module as probe_module
+from utils.probes.reference import compare, normalize, variants
+
+ROOT = Path(__file__).resolve().parent.parent
+SLOW = ("compile", "export")
+
+
+def trained(num_features: int) -> nn.BatchNorm2d:
+    layer = nn.BatchNorm2d(num_features)
+    for _ in range(3):
+        layer(torch.randn(4, num_features, 3, 3) * 2 + 1)
+    nn.init.normal_(layer.weight)
+    return layer
+
+
+class StaysInEval(nn.BatchNorm2d):
+    def train(self, mode: bool = True):
+        return super().train(False)
+
+
+class FrozenBuffers(nn.Module):
+    """As torchvision.ops.FrozenBatchNorm2d, which takes long to import."""
+
+    def __init__(self, num_features: int):
+        super().__init__()
+        for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
+            self.register_buffer(name, torch.full((num_features,), value))
+
+    def forward(self, x):
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias)
+
+
+class OtherNames(nn.Module):
+    """Correct, with names that nobody knows, and an eps that it does not tell."""
+
+    def __init__(self, num_features: int):
+        super().__init__()
+        self.zig, self.zag = nn.Parameter(torch.zeros(num_features, 1, 1)), nn.Parameter(torch.ones(num_features, 1, 1))
+        self.register_buffer("first", torch.zeros(num_features))
+        self.register_buffer("second", torch.ones(num_features))
+
+    def forward(self, x):
+        if x.ndim != 4 or x.shape[1] != len(self.zig):
+            raise ValueError(f"expected (N, {len(self.zig)}, H, W)")
+        y = F.batch_norm(x, self.first, self.second, None, None, self.training, 0.1, 1e-3)
+        return y * self.zag.to(y.dtype) + self.zig.to(y.dtype)
+
+
+ONE = trained(6).eval().requires_grad_(False)
+CORRECT = {
+    "nn.BatchNorm2d": nn.BatchNorm2d,
+    "the finished layer": layers.BatchNorm2d,
+    "the finished BnLayer": layers.BnLayer,
+    "the finished BnLayer, normalizing first": from_bnlayer(partial(layers.BnLayer, norm_first=True)),
+    "lazy": nn.LazyBatchNorm2d,
+    "lazy, made by a function": lambda c: nn.LazyBatchNorm2d(),
+    "frozen": lambda c: trained(c).eval().requires_grad_(False),
+    "one and the same layer": lambda c: ONE,
+    "frozen for good": StaysInEval,
+    "frozen, all buffers": FrozenBuffers,
+    "trained": trained,
+    "affine=False": partial(nn.BatchNorm2d, affine=False),
+    "momentum=None": partial(nn.BatchNorm2d, momentum=None),
+    "momentum=0.5": partial(nn.BatchNorm2d, momentum=0.5),
+    "eps=1e-3": partial(nn.BatchNorm2d, eps=1e-3),
+    "eps=1e-8": lambda c: nn.BatchNorm2d(c, eps=1e-8),
+    "track_running_stats=False": partial(nn.BatchNorm2d, track_running_stats=False),
+    "neither": partial(nn.BatchNorm2d, affine=False, track_running_stats=False),
+    "1 dimension": nn.BatchNorm1d,
+    "3 dimensions": nn.BatchNorm3d,
+    "float64": lambda c: nn.BatchNorm2d(c, dtype=torch.float64),
+    "bfloat16": lambda c: nn.BatchNorm2d(c, dtype=torch.bfloat16),
+    "wrapped": lambda c: nn.Sequential(nn.BatchNorm2d(c)),
+    "the finished layer, affine=False": partial(layers.BatchNorm2d, affine=False),
+    "the finished layer, momentum=None": partial(layers.BatchNorm2d, momentum=None),
+    "the finished layer, track_running_stats=False": partial(layers.BatchNorm2d, track_running_stats=False),
+}
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_a_correct_layer_is_blamed_by_none(name):
+    report = check_batchnorm(CORRECT[name], skip=() if "finished" in name or "nn." in name else SLOW)
+    assert not report.failed, repr(report.details())
+    assert report.ok
+
+
+@pytest.mark.parametrize("num_features", [1, 2, 16])
+def test_any_number_of_channels_will_do(num_features):
+    assert check_batchnorm(nn.BatchNorm2d, skip=SLOW, num_features=num_features).ok
+
+
+def test_pytorchs_layer_and_the_finished_one_pass_every_probe_that_there_is():
+    for layer in (nn.BatchNorm2d, layers.BatchNorm2d):
+        report = check_batchnorm(layer)
+        assert {result.verdict for result in report} == {"pass"}
+        assert len(report) == len(PROBES) - 2  # without those of a convolution
+
+
+def test_a_correct_layer_with_other_names_fails_only_where_names_matter():
+    report = check_batchnorm(OtherNames, skip=SLOW)
+    assert report.failed == ("state_dict keys",)
+    assert "running_mean" in report["state_dict keys"].diagnosis
+
+
+def test_the_first_layer_is_mostly_red():
+    report = check_batchnorm(layers.FirstBatchNorm2d)
+    assert report.failed == (
+        "training forward",
+        "eval forward",
+        "gradient of x",
+        "gradient of γ",
+        "second derivative",
+        "gradient in eval",
+        "running mean",
+        "running variance",
+        "momentum",
+        "eval before training",
+        "eps",
+        "constant channel",
+        "one value a channel",
+        "autocast",
+        "state_dict keys",
+        "save and load",
+        "to(dtype, device)",
+        "deepcopy",
+        "graph released",
+        "other dimensions",
+        "wrong channels",
+    )
+    for name in ("pickle", "compile", "export", "bfloat16"):  # what works, against expectation
+        assert report[name].verdict == "pass"
+    assert "second time" in report["gradient in eval"].diagnosis
+    assert "has no attribute 'means'" in report["eval before training"].diagnosis
+    assert "silent NaN" in report["one value a channel"].diagnosis
+    assert "means, stds" in report["graph released"].diagnosis
+
+
+def test_the_first_bnlayer_has_the_same_faults_and_a_fixed_padding():
+    plain, report = (check_batchnorm(f, skip=SLOW) for f in (layers.FirstBatchNorm2d, layers.FirstBnLayer))
+    channels = {"other dimensions", "wrong channels"}  # the convolution decides these
+    assert set(report.failed) == set(plain.failed) - channels | {"output size"}
+    assert report["other dimensions"].verdict == "not applicable"
+    assert "kernel 1, stride 1: 16 becomes 18" in report["output size"].diagnosis
+    for name in ("training forward", "running mean", "constant channel"):
+        assert report[name].diagnosis == plain[name].diagnosis
+
+
+# --- single faults that no exhibit has
+
+
+class Variant(nn.BatchNorm2d):
+    """The definition with an option that makes it wrong; evaluation is PyTorch's."""
+
+    options: dict = {}  # noqa: RUF012
+
+    def forward(self, x):
+        right = super().forward(x)
+        return normalize(x, self.weight, self.bias, self.eps, **self.options) if self.training else right
+
+
+def visible(options: dict) -> bool:
+    """Seen in a forward pass at variances about 1, and not told otherwise as well."""
+    eps_only = options.get("root") in ("outside", "none")
+    return not eps_only and ("before" not in options.values() or len(options) == 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [v for v in variants("correction", "over", "root", "affine") if visible(v[0])]
+)
+def test_the_diagnosis_of_the_forward_pass_is_the_fault(options, words):
+    layer = type("Wrong", (Variant,), {"options": options})
+    result = check_batchnorm(layer, only="training forward")["training forward"]
+    assert result.verdict == "fail"
+    assert result.measured > 100 * result.tolerance
+    assert result.diagnosis == words
+
+
+@pytest.mark.parametrize(
+    ("detached", "words"), [("mean", "the mean is detached"), ("variance", "variance is detached")]
+)
+def test_the_diagnosis_of_the_gradient_says_which_statistic_is_detached(detached, words):
+    layer = type("Wrong", (Variant,), {"options": {"detached": detached}})
+    numbers = ("training forward", "gradient of x", "gradient of γ", "gradient of β", "second derivative")
+    report = check_batchnorm(layer, only=numbers)
+    assert report.failed == ("gradient of x", "second derivative")
+    assert words in report["gradient of x"].diagnosis
+
+
+def broken(**methods) -> type[nn.Module]:
+    return type("Broken", (nn.BatchNorm2d,), methods)
+
+
+def one_for(layer: type[nn.Module], probe: str) -> Result:
+    return check_batchnorm(layer, only=probe)[probe]
+
+
+def base(layer, x):
+    return nn.BatchNorm2d.forward(layer, x)
+
+
+FAULTS = {
+    "always the batch's own": (
+        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, s.bias, True)),
+        "eval forward",
+        "batch's own statistics",
+    ),
+    "never the batch's own": (
+        broken(forward=lambda s, x: F.batch_norm(x, s.running_mean, s.running_var, s.weight, s.bias, False)),
+        "training forward",
+        "running statistics in training",
+    ),
+    "never updated": (
+        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, s.bias, True) if s.training else base(s, x)),
+        "running mean",
+        "never change",
+    ),
+    "another momentum than asked for": (
+        broken(
+            forward=lambda s, x: F.batch_norm(
+                x, s.running_mean, s.running_var, s.weight, s.bias, s.training, 0.1, s.eps
+            )
+        ),
+        "momentum",
+        "has no effect",
+    ),
+    "β not used": (
+        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, None, True) + 0 * s.bias.detach().sum()),
+        "gradient of β",
+        "does not reach",
+    ),
+    "another eps": (
+        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, s.bias, True, 0.1, 1e-3)),
+        "eps",
+        "eps that the layer says",
+    ),
+    "float32 comes out": (broken(forward=lambda s, x: base(s, x).float()), "bfloat16", "return the input's dtype"),
+    "affine has no effect": (
+        broken(__init__=lambda s, c, affine=True: nn.BatchNorm2d.__init__(s, c)),
+        "affine=False",
+        "still parameters",
+    ),
+    "track_running_stats has no effect": (
+        broken(__init__=lambda s, c, track_running_stats=True: nn.BatchNorm2d.__init__(s, c)),
+        "track_running_stats=False",
+        "still buffers",
+    ),
+    "in the order of memory": (
+        broken(forward=lambda s, x: base(s, x.as_strided(x.shape, torch.empty(x.shape).stride()))),
+        "channels_last",
+        "order of memory",
+    ),
+    "view of what is not contiguous": (
+        broken(forward=lambda s, x: base(s, x.view(x.shape[0], -1).view(x.shape))),
+        "channels_last",
+        "reshape",
+    ),
+    "another first result": (
+        broken(reset_running_stats=lambda s: s.running_mean.fill_(1) if s.track_running_stats else None),
+        "eval before training",
+        "begin with running mean 0",
+    ),
+    "a copy that shares": (
+        broken(__deepcopy__=lambda s, memo: s, __reduce__=lambda s: (nn.BatchNorm2d, (6,))),
+        "deepcopy",
+        "share",
+    ),
+}
+
+
+class GoesBackInTime(nn.BatchNorm2d):
+    last = 0.0
+
+    def forward(self, x):
+        y = super().forward(x) + 0 * self.last
+        self.last = x.square().mean()
+        return y
+
+
+def test_a_second_step_that_goes_back_through_the_first_is_named():
+    diagnosis = one_for(GoesBackInTime, "graph released").diagnosis
+    assert "kept by last" in diagnosis
+    assert "the second step fails" in diagnosis
+
+
+def test_without_a_compiler_there_is_no_blame(monkeypatch):
+    monkeypatch.setattr(probe_module, "_compiler_works", lambda: False)
+    result = one_for(layers.FirstBatchNorm2d, "compile")
+    assert (result.verdict, result.diagnosis) == ("not applicable", "torch.compile does not work here")
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_fault_is_named(name):
+    layer, probe, words = FAULTS[name]
+    result = one_for(layer, probe)
+    assert not result.ok
+    assert words in result.diagnosis
+
+
+def test_a_bias_that_does_nothing_is_found_and_one_that_does_is_not():
+    class Biased(nn.Module):
+        def __init__(self, ni, nf, stride=2, kernel_size=3):
+            super().__init__()
+            self.conv = nn.Conv2d(ni, nf, kernel_size, stride, kernel_size // 2)
+            self.norm = nn.BatchNorm2d(nf)
+
+        def forward(self, x):
+            return self.norm(self.conv(x))
+
+    class Useful(Biased):
+        def forward(self, x):
+            return self.norm(self.conv(x).relu())
+
+    report = check_batchnorm(Biased, skip=SLOW)
+    assert report.failed == ("no idle bias",)
+    assert "conv.bias" in report["no idle bias"].diagnosis
+    assert check_batchnorm(Useful, skip=SLOW).ok
+
+
+@pytest.mark.parametrize("layer", [nn.InstanceNorm2d, lambda c: nn.GroupNorm(2, c), lambda c: nn.Identity()])
+def test_another_normalization_is_not_taken_for_this_one(layer):
+    assert "training forward" in check_batchnorm(layer, skip=SLOW).failed
+
+
+def test_a_layer_that_cannot_be_made_or_run_is_reported_not_raised():
+    def nothing(num_features):
+        raise OSError("no such luck\nsecond line")
+
+    report = check_batchnorm(nothing, skip=SLOW)
+    assert {result.verdict for result in report} == {"raised"}
+    assert report["training forward"].diagnosis == "OSError: no such luck"
+    assert "must return a torch.nn.Module" in one_for(lambda c: 3, "eps").diagnosis
+    assert one_for(nn.ReLU, "gradient of γ").verdict in ("not applicable", "raised")
+
+
+def test_a_layer_instead_of_a_class_is_refused():
+    with pytest.raises(TypeError, match="not a layer"):
+        check_batchnorm(nn.BatchNorm2d(6))
+
+
+# --- no trace
+
+
+def test_random_numbers_dtype_modes_and_the_layer_are_as_before():
+    class Random(nn.BatchNorm2d):
+        def forward(self, x):
+            torch.randn(3)
+            return super().forward(x)
+
+    state = {name: value.clone() for name, value in ONE.state_dict().items()}
+    torch.manual_seed(1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+        with torch.no_grad():
+            assert check_batchnorm(Random, skip=SLOW).ok
+            assert check_batchnorm(lambda c: ONE).ok
+            assert not torch.is_grad_enabled()
+        assert torch.get_default_dtype() == torch.float64
+        assert torch.equal(before[0], torch.get_rng_state())
+        assert before[1:] == (random.getstate(), np.random.get_state()[1].tolist())  # noqa: NPY002
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(value, state[name]) for name, value in ONE.state_dict().items())
+    assert not ONE.training
+    assert not any(p.requires_grad for p in ONE.parameters())
+
+
+def test_it_says_the_same_twice_and_whatever_the_seed():
+    torch.manual_seed(0)
+    first = repr(check_batchnorm(layers.FirstBatchNorm2d, skip=SLOW).details(every=True))
+    torch.manual_seed(123)
+    assert repr(check_batchnorm(layers.FirstBatchNorm2d, skip=SLOW).details(every=True)) == first
+
+
+def test_the_compiler_says_nothing(capfd):
+    check_batchnorm(partial(nn.BatchNorm2d, momentum=None), only="compile")
+    assert capfd.readouterr() == ("", "")
+
+
+# --- choosing
+
+
+def test_only_and_skip():
+    assert [r.probe for r in check_batchnorm(nn.BatchNorm2d, only="eps")] == ["eps"]
+    report = check_batchnorm(nn.BatchNorm2d, only=["momentum", "eps", "output size"], skip="eps")
+    assert [r.probe for r in report] == ["momentum", "output size"]  # in the order of PROBES
+    assert report["output size"].verdict == "not applicable"
+    with pytest.raises(ValueError, match="no probe 'momentun'; did you mean 'momentum'"):
+        check_batchnorm(nn.BatchNorm2d, only="momentun")
+    with pytest.raises(ValueError, match="there are: training forward"):
+        check_batchnorm(nn.BatchNorm2d, skip="xyzzy")
+
+
+def test_probes_have_a_name_of_their_own_and_ask_one_question():
+    assert len({probe.name for probe in PROBES}) == len(PROBES) > 30
+    for probe in PROBES:
+        assert probe.question.endswith("?")
+        assert probe.question.count("?") == 1
+        assert len(probe.question) <= 90
+
+
+def test_every_question_is_answered_with_a_source():
+    for result in check_batchnorm(nn.BatchNorm2d, skip=SLOW):
+        assert result.source
+        assert result.measured is None or 0 <= result.measured <= result.tolerance
+
+
+# --- the report
+
+
+class Tags(HTMLParser):
+    def __init__(self, html: str):
+        super().__init__()
+        self.found: list[tuple[str, dict]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+RESULTS = [
+    Result("one", "Is <it>?", "pass", 1e-7, 3e-5, "x"),
+    Result("two, longer", "Is it so?", "fail", 0.5, 3e-5, "x", "it is <not>"),
+    Result("three", "Why?", "raised", diagnosis="KeyError: 'a'"),
+    Result("four", "When?", "not applicable", diagnosis="never"),
+]
+
+
+def test_the_report_as_text():
+    assert repr(Report("Layer", RESULTS)).splitlines() == [
+        "Layer: 1 pass, 1 fail, 1 raised, 1 not applicable",
+        "✓ pass            one          Is <it>?",
+        "✗ fail            two, longer  Is it so?",
+        "! raised          three        Why?",
+        "– not applicable  four         When?",
+    ]
+    assert repr(Report("Nothing", [])) == "Nothing: 0 pass"
+
+
+def test_the_report_as_html():
+    html = Report("A <b>", RESULTS)._repr_html_()
+    tags = Tags(html).found
+    assert [tag for tag, _ in tags].count("tr") == 5
+    assert [attrs["scope"] for tag, attrs in tags if tag == "th"] == ["col"] * 3 + ["row"] * 4
+    assert "caption" in dict(tags)
+    assert "<b>" not in html.replace("</b>", "")
+    for words in ("✓ pass", "✗ fail", "! raised", "– not applicable", "Is &lt;it&gt;?"):
+        assert words in html
+
+
+def test_the_report_as_a_collection():
+    report = Report("Layer", RESULTS)
+    assert len(report) == 4
+    assert list(report) == RESULTS
+    assert report["three"].verdict == "raised"
+    assert report.failed == ("two, longer", "three")
+    assert not report.ok
+    assert Report("Layer", [RESULTS[0], RESULTS[3]]).ok
+    with pytest.raises(KeyError, match="no probe 'five'"):
+        report["five"]
+    assert repr(report["two, longer"]) == "two, longer: fail. it is <not>"
+    assert repr(report["one"]) == "one: pass"
+
+
+def test_details_have_the_numbers_and_the_diagnoses():
+    report = Report("Layer", RESULTS)
+    assert repr(report.details()).splitlines() == [
+        "Layer: 0 pass, 1 fail, 1 raised",
+        "✗ two, longer: fail",
+        "    it is <not>",
+        "    measured 0.5, tolerance 3e-05 (x)",
+        "! three: raised",
+        "    KeyError: 'a'",
+    ]
+    assert "measured 1e-07" in repr(report.details(every=True))
+    html = report.details()._repr_html_()
+    assert "it is &lt;not&gt;" in html
+    assert 'scope="row"' in html
+
+
+def test_no_number_is_in_the_scoreboard():
+    for layer in (nn.BatchNorm2d, layers.FirstBatchNorm2d):
+        report = check_batchnorm(layer, skip=SLOW)
+        rows = [f"{r.probe}{r.question}" for r in report]
+        assert len(repr(report).splitlines()) == len(rows) + 1
+        assert "e-0" not in repr(report)
+
+
+def test_the_title_is_the_layers_name():
+    assert repr(check_batchnorm(layers.FirstBnLayer, only="eps")).startswith("FirstBnLayer:")
+    assert repr(check_batchnorm(partial(nn.BatchNorm2d, eps=1e-3), only="eps")).startswith("BatchNorm2d:")
+    assert repr(check_batchnorm(from_bnlayer(layers.BnLayer), only="eps")).startswith("BnLayer:")
+    assert repr(check_batchnorm(layers.BnLayer, only="eps", title="exhibit 3")).startswith("exhibit 3:")
+
+
+# --- comparing
+
+
+def test_compare_takes_the_first_cause_that_fits_and_no_other():
+    right, x = torch.ones(4).double(), torch.full((4,), 1.5)
+    causes = [(lambda: right * 2, "twice"), (lambda: right * 1.5, "half as much again"), (lambda: right * 1.5, "same")]
+    assert compare(x, right, causes, what="x").diagnosis == "half as much again"
+    assert compare(x, right, causes[:1], "something else", what="x").diagnosis == "something else"
+    assert compare(x, right, what="x").diagnosis == "x is not what the definition gives"
+    assert compare(right, right, what="x").diagnosis == ""
+    assert compare(x * torch.nan, right, what="x").measured == float("inf")
+    assert "the shape is (4,); it should be (2,)" in compare(x, right[:2], what="x").diagnosis
+
+
+# --- the command line
+
+
+def shell(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "utils.probes", *arguments], capture_output=True, cwd=ROOT, encoding="utf-8"
+    )
+
+
+def test_the_shell_gets_0_for_a_sound_layer_and_1_for_another():
+    done = shell("torch.nn:BatchNorm2d", "--only", "eps")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("torch.nn:BatchNorm2d: ")
+    assert "What is wrong" not in done.stdout
+    done = shell("utils.layers:FirstBnLayer", "--only", "eps", "--only", "output size")
+    assert done.returncode == 1
+    assert "✗ fail" in done.stdout
+    assert "there is no eps" in done.stdout
+    assert "kernel_size // 2" in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_shell_gets_2_and_one_line_for_nonsense():
+    done = shell("utils.layers:BatchNorm3d")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        "python -m utils.probes: 'utils.layers' has no 'BatchNorm3d'; did you mean 'BatchNorm2d'?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "given: nothing"),
+        (["utils.layers"], "package.module:Layer"),
+        (["no_such_package:Layer"], "cannot import 'no_such_package'"),
+        (["utils.layers:__doc__"], "no class and no factory"),
+        (["torch.nn:BatchNorm2d", "--only", "epsilon"], "no probe 'epsilon'"),
+        (["torch.nn:BatchNorm2d", "--channels", "many"], "--channels"),
+        (["torch.nn:BatchNorm2d", "--colour"], "unrecognized arguments: --colour"),
+    ],
+)
+def test_wrong_arguments_are_explained_in_one_line(arguments, words, capsys):
+    assert probes.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert words in err
+
+
+def test_the_status_is_that_of_the_report(capsys):
+    assert probes.main(["utils.layers:BatchNorm2d", "--only", "running mean", "--channels", "3"]) == 0
+    assert capsys.readouterr().out.startswith("utils.layers:BatchNorm2d: 1 pass\n")
+    assert probes.main(["utils.layers:FirstBatchNorm2d", "--skip", "compile", "--skip", "export"]) == 1
+    out = capsys.readouterr().out
+    assert "What is wrong" in out
+    assert "measured " in out
+
+
+def test_the_list_of_probes(capsys):
+    assert probes.main(["--list"]) == 0
+    assert [line.partition("  ")[0] for line in capsys.readouterr().out.splitlines()] == [p.name for p in PROBES]
