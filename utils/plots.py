@@ -20,7 +20,7 @@ from torch import Tensor
 
 from utils.stats import ActivationStats
 
-__all__ = ["Line", "bars", "cockpit", "histograms", "images", "layer_lines", "runs", "show", "signal"]
+__all__ = ["Line", "bars", "cockpit", "graph", "histograms", "images", "layer_lines", "runs", "show", "signal"]
 
 WITHOUT, WITH, THEORY = "without", "with", "theory"
 COLORS = {WITHOUT: ("#D95F02", "#7A3300", "#C27A10"), WITH: ("#0072B2", "#003F66", "#2F86BF"), THEORY: ("#555555",)}
@@ -456,4 +456,44 @@ def images(pictures: Tensor, labels: Sequence[str], *, alt: str, columns: int = 
         for ax, picture, label in zip(axes.flat, pictures, labels, strict=False):
             ax.imshow(picture.permute(1, 2, 0).numpy())
             ax.set_title(label, fontsize=16)
+        show(figure, alt)
+
+
+def graph(
+    nodes: Mapping[str, tuple[float, float, str]],
+    *,
+    edges: Sequence[tuple[str, str]],
+    through_statistics: Sequence[tuple[str, str]] = (),
+    alt: str,
+) -> None:
+    """A computation graph: boxes joined by arrows, those that lead through the statistics dashed.
+
+    Args:
+        nodes: name → (column, row, text); rows count upwards.
+        edges: (from, to), drawn solid.
+        through_statistics: (from, to), drawn dashed.
+        alt: the alternative text.
+    """
+    with _drawing():
+        figure, axes = _figure(1, 1, 14, 4)
+        ax = axes[0, 0]
+        ax.axis("off")
+        boxes = {
+            name: ax.text(
+                x, y, text, ha="center", va="center", fontsize=20, zorder=3,
+                bbox={"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": INK, "linewidth": 2},
+            )
+            for name, (x, y, text) in nodes.items()
+        }  # fmt: skip
+        styles = [(pair, COLORS[WITH][0], "-") for pair in edges]
+        styles += [(pair, COLORS[WITHOUT][0], (0, (4, 1.5))) for pair in through_statistics]
+        for (start, end), color, line in styles:
+            ax.annotate(
+                "", nodes[end][:2], nodes[start][:2],
+                arrowprops={"arrowstyle": "-|>,head_width=.5,head_length=.8", "color": color, "linewidth": 3,
+                            "linestyle": line, "patchA": boxes[start].get_bbox_patch(),
+                            "patchB": boxes[end].get_bbox_patch(), "shrinkA": 2, "shrinkB": 4},
+            )  # fmt: skip
+        columns, heights = [x for x, _, _ in nodes.values()], [y for _, y, _ in nodes.values()]
+        ax.set(xlim=(min(columns) - 0.6, max(columns) + 0.9), ylim=(min(heights) - 0.5, max(heights) + 0.5))
         show(figure, alt)
