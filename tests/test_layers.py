@@ -149,10 +149,6 @@ def test_the_shape_is_that_of_the_formula(kernel_size, stride, height, width):
     assert FirstBnLayer(3, 7, stride, kernel_size)(x).shape == expected
     halved = tuple(-(-extent // stride) for extent in (height, width))
     assert ConvLayer(3, 7, stride, kernel_size)(x).shape == (2, 7, *halved)
-        2,
-        7,
-        *(-(-extent // stride) for extent in (height, width)),
-    )
 
 
 def test_the_defaults_halve_the_picture():
