@@ -486,7 +486,7 @@ def graph(
             for name, (x, y, text) in nodes.items()
         }  # fmt: skip
         styles = [(pair, COLORS[WITH][0], "-") for pair in edges]
-        styles += [(pair, COLORS[WITHOUT][0], (0, (4, 1.5))) for pair in through_statistics]
+        styles += [(pair, COLORS[WITH][2], (0, (4, 1.5))) for pair in through_statistics]
         for (start, end), color, line in styles:
             ax.annotate(
                 "", nodes[end][:2], nodes[start][:2],
