@@ -90,6 +90,10 @@ DRAW = {
     "cockpit": lambda pair, **kw: plots.cockpit(*pair, **kw),
     "runs": lambda pair, **kw: plots.runs([Line("a", WITH, np.arange(60.0))], ylabel="loss", **kw),
     "bars": lambda pair, **kw: plots.bars({"a": [0.1, 0.3], "b": [0.5]}, kinds=[WITHOUT, WITH], ylabel="y", **kw),
+    "graph": lambda pair, **kw: plots.graph(
+        {"x": (0, 0, "x"), "mu": (1, 1, "μ"), "d": (2, 0, "x - μ")}, edges=[("x", "d")],
+        through_statistics=[("x", "mu"), ("mu", "d")], **kw,
+    ),
     "images": lambda pair, **kw: plots.images(PICTURES, list("abcdefg"), columns=4, **kw),
 }  # fmt: skip
 GUESSES = {"layer_lines": (3, 0.5), "signal": 0.5, "histograms": (0.5, 1), "bars": 0.4}
@@ -174,7 +178,7 @@ def test_every_figure_needs_a_sentence(name, pair, displayed):
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("name", [name for name in DRAW if name != "images"])
+@pytest.mark.parametrize("name", [name for name in DRAW if name not in ("images", "graph")])
 def test_every_axis_has_a_name(name, drawn):
     """Where panels share an axis, one of them carries it."""
     figure, _, _ = drawn(name)
@@ -594,3 +598,21 @@ def test_the_style_reaches_every_figure(name, drawn):
         ]
         ticks = [label.get_fontsize() for label in (*ax.get_xticklabels(), *ax.get_yticklabels())]
         assert min([*sizes, *(ticks if ax.axison else [])], default=99) >= 15
+
+
+# --- graph
+
+
+def test_a_graph_has_a_box_a_node_and_an_arrow_an_edge(drawn):
+    figure, _, _ = drawn("graph")
+    texts = figure.axes[0].texts
+    assert [text.get_text() for text in texts if text.get_text()] == ["x", "μ", "x - μ"]
+    styles = [text.arrow_patch.get_linestyle() for text in texts if getattr(text, "arrow_patch", None)]
+    assert len(styles) == 3
+    assert styles.count("-") + styles.count("solid") == 1, "what goes through the statistics is dashed"
+
+
+def test_a_graph_with_an_unknown_node_is_refused():
+    with pytest.raises(KeyError):
+        plots.graph({"x": (0, 0, "x")}, edges=[("x", "y")], alt=ALT)
+    assert plt.get_fignums() == []
