@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import subprocess
 import sys
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -202,3 +203,10 @@ def test_the_mismatch_in_the_notebook(modules):
     assert row == ["✗ not ready", check.question, check.found, check.remedy]
     line = repr(checks).splitlines()[2]
     assert all(part in line for part in row)
+
+
+def test_without_torch_the_device_is_a_failed_check_and_nothing_is_raised():
+    code = "import sys; sys.modules['torch'] = None; from utils.environment import check_environment as c; print(c())"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "A device to compute on (a CPU is enough)  cannot be asked for without PyTorch" in run.stdout

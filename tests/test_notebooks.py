@@ -315,3 +315,10 @@ def verdicts(tmp_path_factory):
 def test_nbval_on_planted_faults(verdicts, name, red):
     assert verdicts.status == 1
     assert verdicts.failed[name] == red, verdicts.log
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name[:2])
+def test_what_is_committed_was_executed_on_cifar10(path):
+    outputs = [o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])]
+    printed = "".join(output.get("text", "") for output in outputs)
+    assert "Stand-in data" not in printed, f"{path.name} was executed on the stand-in: run `make notebooks` on CIFAR-10"

@@ -749,3 +749,48 @@ def test_the_summary_of_a_step_that_is_not_there(recorded, step):
 def test_the_summary_of_nothing():
     with pytest.raises(ValueError, match="step -1 is not there: 0 steps were recorded"):
         ActivationStats(network()).summary()
+
+
+class RunsTwice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.layer(self.layer(x))
+
+
+def test_of_a_layer_that_runs_twice_the_last_run_counts_there_and_back():
+    model, x = RunsTwice(), torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    with ActivationStats(model, [model.layer], sample=None) as stats:
+        for _ in range(2):
+            out = model(x)
+            out.square().sum().backward()
+    expected = (2 * out.detach()).norm().item()  # the gradient at the output of the second run
+    np.testing.assert_allclose(stats.gradient_norm[:, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(stats.std[:, 0], out.detach().std(unbiased=False).item(), rtol=1e-5)
+
+
+def test_a_channel_with_one_nan_is_not_dead_and_one_of_nothing_else_is():
+    outputs = torch.tensor([[float("nan"), -9.0, float("nan")], [9.0, 0.1, float("nan")]])
+    model = nn.Sequential(nn.Identity())
+    with ActivationStats(model, [model[0]], sample=None) as stats:
+        model(outputs)
+    np.testing.assert_allclose(stats.dead, [[1 / 3]], rtol=1e-6)
+
+
+def test_float64_stays_float64():
+    model = nn.Sequential(nn.Identity())
+    x = 1 + 1e-12 * torch.arange(8, dtype=torch.float64).view(8, 1)
+    with ActivationStats(model, [model[0]], sample=None) as stats:
+        model(x)
+    np.testing.assert_allclose(stats.spread, [[x.std(unbiased=False).item()]], rtol=1e-3)
+
+
+@pytest.mark.parametrize("extent", [33, 40, 63, 64, 100])
+def test_a_sample_reaches_over_the_whole_batch(extent):
+    model = nn.Sequential(nn.Identity())
+    x = torch.linspace(0, 1, extent)[:, None, None, None].expand(extent, 16, 8, 8).contiguous()
+    with ActivationStats(model, [model[0]], sample=512) as stats:
+        model(x)
+    assert abs(stats.mean[0, 0] - 0.5) < 0.03

@@ -109,7 +109,7 @@ def test_the_stages_of_make_test(tmp_path, monkeypatch):
     assert {"--nbval", "--nbval-current-env", "loadfile"} <= set(command)
     assert command[command.index("-n") + 1] == "2"
     assert env["OMP_NUM_THREADS"] == "1"
-    assert "--cov-fail-under=90" in stages["unit tests"][0]
+    assert "--cov-fail-under=95" in stages["unit tests"][0]
     assert stages["unit tests"][1] == {}  # one file, one worker, all threads
     assert [name for name, *_ in test_tool.stages(tmp_path, 1, notebooks_only=True)] == [
         "data",

@@ -391,3 +391,13 @@ def test_batches_follow_the_model():
     history = fit(model, batches_of(), sgd(model), 5, test=batches_of(), progress=False)
     assert history.loss[-1] < history.loss[0]
     assert len(history.accuracy) == 5
+
+
+def test_training_stops_when_an_update_ruins_the_parameters_after_a_finite_loss():
+    network = nn.Linear(2, 2)
+    batches = [(torch.ones(4, 2), torch.tensor([0, 1, 0, 1]))]
+    optimizer = torch.optim.SGD(network.parameters(), lr=float("inf"))
+    history = fit(network, batches, optimizer, 3, test=batches, progress=False)
+    assert len(history.loss) == 1
+    assert history.accuracy == []
+    assert history.stopped.startswith("Stopped: after step 1 some of the network's parameters are not finite.")

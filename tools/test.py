@@ -51,7 +51,7 @@ def stages(root, available, notebooks_only=False):
     options, env = parallel(len(list((root / "tests").glob("test_*.py"))), available)
     if notebooks_only:
         return [data, ("tests of the data", [*python, "pytest", "tests", "-m", "data", *options], env), notebooks]
-    coverage = ["--cov=utils", "--cov-report=term-missing:skip-covered", "--cov-fail-under=90"]
+    coverage = ["--cov=utils", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
     return [
         data,
         ("ruff", [*python, "ruff", "check", "."], {}),

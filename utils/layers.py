@@ -78,7 +78,8 @@ class BatchNorm2d(nn.Module):
     Shape: (N, C), (N, C, L) or (N, C, H, W), any number of places; the same comes out.
 
     Raises:
-        ValueError: the input has not C channels, or a channel that is to be normalized by its batch a single value.
+        ValueError: the input has not C channels, is not floating point, or has a single value (or none) in a channel
+            that is to be normalized by its batch.
 
     Ioffe & Szegedy (2015), algorithms 1 and 2; for the moving averages, PyTorch's conventions.
     """
@@ -107,6 +108,8 @@ class BatchNorm2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 2 or x.shape[1] != self.num_features:
             raise ValueError(f"expected (N, {self.num_features}, ...), channels second; given: {tuple(x.shape)}")
+        if not x.is_floating_point():
+            raise ValueError(f"expected floating-point numbers; given: {x.dtype}")
         column = (-1, *[1] * (x.ndim - 2))  # (C, 1, 1) for pictures: one number a channel, broadcast over the places
         values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x  # sums need more digits than these have
 
