@@ -19,6 +19,8 @@ from urllib.parse import unquote
 
 import nbformat
 
+from utils.claims import VERDICTS
+
 ROOT = Path(__file__).resolve().parent.parent
 TAGS = {"setup", "exercise", "exercise-check", "solution", "hide-input", "nbval-ignore-output", "raises-exception"}
 SLIDES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
@@ -143,6 +145,27 @@ def keys(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from keys(inner)
+
+
+def claim_calls(cell: Any) -> list[ast.Call]:
+    """The calls of `claim` in a cell, in the order in which they stand there."""
+    calls = [node for node in ast.walk(tree(cell)) if isinstance(node, ast.Call)]
+    calls = [call for call in calls if ast.unparse(call.func) in ("claim", "claims.claim")]
+    return sorted(calls, key=lambda call: (call.lineno, call.col_offset))
+
+
+def literal(call: ast.Call, name: str, place: int | None = None) -> str | None:
+    """The text that an argument is given as a literal; None if it is missing or computed."""
+    value = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+    if value is None and place is not None and place < len(call.args):
+        value = call.args[place]
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+
+
+def cards(cell: Any) -> dict[str, dict]:
+    """What the cards in a cell's stored output show: {number: its claim}."""
+    stored = [output.metadata["claim"] for output in cell.outputs if "claim" in output.get("metadata", {})]
+    return {claim["number"]: claim for claim in stored}
 
 
 def has_picture(cell: Any) -> bool:
@@ -394,12 +417,50 @@ def unstored_outputs(notebook: Notebook, path: Path) -> Iterator[str]:
 
 @rule
 def claims_follow(notebook: Notebook, path: Path) -> Iterator[str]:
-    """What nbval cannot compare (a picture, an ignored output) is followed by a cell with an assert."""
+    """What nbval cannot compare (a picture, an ignored output) has a claim beside it, or a claim or an assert below."""
     cells = code_cells(notebook)
+    claims = [bool(claim_calls(cell)) for cell in cells]
     asserts = [any(isinstance(node, ast.Assert) for node in ast.walk(tree(cell))) for cell in cells]
     for i, cell in enumerate(cells):
-        if (has_picture(cell) or "nbval-ignore-output" in tags(cell)) and not any(asserts[i + 1 :]):
-            yield f"{at(notebook, cell)}: nothing tests what it shows: add a cell below that asserts what must hold"
+        if (has_picture(cell) or "nbval-ignore-output" in tags(cell)) and not any(claims[i:] + asserts[i + 1 :]):
+            yield f"{at(notebook, cell)}: nothing tests what it shows: claim or assert what must hold, in a cell below"
+
+
+@rule
+def claims(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Claims are numbered in order, have a verdict from the list and no empty text, and their cards are stored."""
+    calls = [(cell, call) for cell in code_cells(notebook) for call in claim_calls(cell)]
+    for place, (cell, call) in enumerate(calls, 1):
+        wanted, number = f"{path.name[:2].removeprefix('0')}.{place}", literal(call, "number", 0)
+        if number != wanted:
+            yield f'{at(notebook, cell)}: the claim\'s number must be a literal "{wanted}": {number} is given'
+        verdict = literal(call, "verdict")
+        if verdict not in VERDICTS:
+            yield f"{at(notebook, cell)}: claim {wanted}: write one verdict of: {', '.join(VERDICTS)}"
+        card = cards(cell).get(number)
+        if card is None or card["verdict"] != verdict:
+            yield f"{at(notebook, cell)}: the card of claim {wanted} is not in its output: run `make notebooks`"
+    for cell in code_cells(notebook):
+        called = {literal(call, "number", 0) for call in claim_calls(cell)}
+        for number, card in cards(cell).items():
+            if number not in called:
+                yield f"{at(notebook, cell)}: it holds the card of claim {number} and does not call it: run it again"
+            yield from (f"{at(notebook, cell)}: claim {number}: {fault}" for fault in faults_of_card(card))
+
+
+def faults_of_card(card: dict) -> Iterator[str]:
+    if card.get("problem"):
+        yield "it was not borne out: mend the experiment, or the claim"
+    for arm in card["arms"]:
+        if not arm["name"].strip():
+            yield "an arm has no name: give it one"
+    for name in ("sentence", "source", "finding", "unit", "over", "margin", "control"):
+        if card[name] is None:  # only `over` may be
+            continue
+        if not card[name].strip():
+            yield f"its {name} is empty: write it"
+        elif name in ("sentence", "finding") and not re.search(r"[.?!…][\"'”’)]*$", card[name]):
+            yield f"its {name} is a sentence: end it with a full stop"
 
 
 @rule

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import nbformat
 import notebook_rules as rules
 import pytest
+from claim_cards import card, displayed
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,6 +123,36 @@ def rename(name: str):
     return lambda s: setattr(s, "path", s.path.rename(s.folder / name))
 
 
+def claimed(number: str = "1.1", verdict: str = "holds", **changes):
+    """A code cell that makes a claim, with its card; its tags are none, since nbval compares the card."""
+    source = f'claim("{number}", "It takes longer.", verdict="{verdict}")'
+    return code(source, outputs=[card(number, verdict=verdict, **changes)])
+
+
+def claims_of(*cells):
+    """Put cells with claims into the sample, before its last section."""
+    return lambda s: (s.cells.__setitem__(slice(7, 7), cells), notebook_of(s.cells))
+
+
+def put_source(source: str):
+    return lambda cell: cell.update(source=source)
+
+
+def claims_with(change):
+    """A good claim, changed: `change` gets its cell."""
+
+    def apply(sample):
+        cell = claimed()
+        change(cell)
+        claims_of(cell)(sample)
+
+    return apply
+
+
+def on_card(**changes):
+    return claims_with(lambda cell: cell.outputs[0].metadata["claim"].update(changes))
+
+
 def home(name: str = "home") -> str:
     return f"/{name}/somebody/course"  # put together, as in the rules
 
@@ -186,6 +217,34 @@ BROKEN = [
     ("claims_follow", put(6, "print('It holds')"), "cell 4"),
     ("claims_follow", put(6, "print('It holds')"), "cell 6"),
     ("claims_follow", tag(6, "nbval-ignore-output"), "cell 7"),
+    ("claims_follow", lambda s: (put(6, "print('It holds')")(s), s.cells.insert(3, claimed())), "cell 5"),
+    ("claims", claims_of(claimed("7.1")), 'must be a literal "1.1": 7.1 is given'),
+    ("claims", claims_of(claimed("1.2")), 'must be a literal "1.1"'),
+    ("claims", claims_of(claimed("1.1"), claimed("1.3")), 'cell 9 ("claim("1.3", "It takes'),
+    ("claims", claims_of(claimed("1.2"), claimed("1.1")), 'must be a literal "1.2": 1.1 is given'),
+    ("claims", claims_of(claimed("1.1"), claimed("1.1")), 'must be a literal "1.2"'),
+    ("claims", claims_with(put_source('claim(name, verdict="holds")')), "None is given"),
+    ("claims", claims_with(put_source('claim(f"1.{k}", verdict="holds")')), "None is given"),
+    ("claims", claims_with(put_source('claim(1.1, verdict="holds")')), "None is given"),
+    ("claims", claims_with(put_source("claim(verdict='holds')")), "None is given"),
+    ("claims", claims_with(put_source('claim("1.1", verdict="true")')), "write one verdict of: holds, "),
+    ("claims", claims_with(put_source('claim("1.1", verdict=verdict)')), "write one verdict"),
+    ("claims", claims_with(put_source('claim("1.1")')), "write one verdict"),
+    ("claims", claims_with(put_source('claim("1.1", verdict="does not hold")')), "the card of claim 1.1 is not in"),
+    ("claims", claims_with(lambda cell: cell.update(outputs=[])), "the card of claim 1.1 is not in its output"),
+    ("claims", claims_with(lambda cell: cell.update(outputs=[said("Claim 1.1: holds\n")])), "is not in its output"),
+    ("claims", claims_with(put_source("print('no claim any more')")), "the card of claim 1.1 and does not call it"),
+    ("claims", on_card(problem="claim 1.1 is not borne out."), "not borne out: mend"),
+    ("claims", on_card(sentence=" "), "its sentence is empty"),
+    ("claims", on_card(source=""), "its source is empty"),
+    ("claims", on_card(finding=""), "its finding is empty"),
+    ("claims", on_card(unit=""), "its unit is empty"),
+    ("claims", on_card(over=""), "its over is empty"),
+    ("claims", on_card(margin="\n"), "its margin is empty"),
+    ("claims", on_card(control=""), "its control is empty"),
+    ("claims", on_card(arms=[{"name": ""}]), "an arm has no name"),
+    ("claims", on_card(sentence="It takes longer"), "its sentence is a sentence: end it with a full stop"),
+    ("claims", on_card(finding="It took twice as long,"), "its finding is a sentence"),
     ("data_in_use", output(3), "does not say which"),
     ("plain_python", put(5, "%matplotlib inline"), "%matplotlib"),
     ("plain_python", put(5, "files = !ls"), "!ls"),
@@ -214,6 +273,31 @@ def test_every_rule_is_tested_and_says_what_it_wants():
     assert all(rule.__doc__ for rule in rules.RULES)
 
 
+def instead_of_an_assert(cell):
+    """The sample's cell that asserts, gone, and this one in the place of the one with a picture."""
+
+    def change(sample):
+        put(6, "print('It holds;')")(sample)
+        sample.cells.insert(6, cell)
+        notebook_of(sample.cells)
+
+    return change
+
+
+def picture_and_claim():
+    """One cell that draws and claims, with nothing below it that asserts."""
+    cell = claimed()
+    cell.source = "draw(data)\n" + cell.source
+    cell.outputs.insert(0, new_output("display_data", data={"image/png": PIXEL, "text/plain": "x"}, metadata=ALT))
+    return cell
+
+
+def ignored_claim():
+    cell = claimed()
+    cell.metadata["tags"] = ["nbval-ignore-output"]
+    return cell
+
+
 KEPT = [
     put(5, "%%writefile worker.py\nimport torch"),
     put(5, "x = 1; y = 2\nname = 'a;'\ntext = '''\nplot(x);\n'''\n# x;"),
@@ -225,6 +309,17 @@ KEPT = [
         or s.cells[6].metadata.update(tags=["raises-exception"])
     ),
     lambda s: (s.folder / "02_and_then.ipynb").unlink() or put(7, "## What we found\n\nThe last of all.")(s),
+    instead_of_an_assert(claimed()),
+    instead_of_an_assert(picture_and_claim()),
+    instead_of_an_assert(ignored_claim()),
+    claims_of(*(claimed(f"1.{i}") for i in range(1, 12))),
+    claims_of(claimed(verdict="does not hold at this scale")),
+    claims_with(
+        lambda cell: cell.update(source=f"{cell.source}\n{claimed('1.2').source}", outputs=[card("1.1"), card("1.2")])
+    ),
+    claims_with(put_source('claims.claim(number="1.1", verdict="holds")')),
+    claims_with(put_source('for arm in arms:\n    measure(arm)\nclaim(\n    "1.1",\n    verdict="holds",\n)')),
+    on_card(over=None, sentence='Is it "really" slower?', finding="“Not at all.”"),
 ]
 
 
@@ -258,6 +353,29 @@ def nbval_command(path: Path) -> list[str]:
     return [str(path) if word == "notebooks" else word for word in command] + ["-p", "no:cacheprovider"]
 
 
+CLAIM = """from utils.claims import claim
+
+claim(
+    "1.1",
+    "It takes longer.",
+    source="an example",
+    measured={"without": [5 + noise, 6 + noise, 7], "with": [1, 2, 3 - noise]},
+    unit="steps",
+    finding="Without, it takes more steps.",
+    condition=lambda m: m["without"].min() > m["with"].max(),
+    control=("the arms exchanged", {"without": "with", "with": "without"}),
+    margin="An example has none.",
+    verdict="holds",
+)"""
+
+
+def a_claim(noise: float):
+    """A cell that makes the claim above with its own numbers, and stores the card that other numbers have given."""
+    with displayed() as outputs:
+        exec(CLAIM, {"noise": 0.5})
+    return code(f"noise = {noise}\n{CLAIM}", outputs=outputs)
+
+
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory):
     """What nbval says of a good notebook and of copies with one planted fault each: {name: {outcomes}}."""
@@ -268,6 +386,7 @@ def verdicts(tmp_path_factory):
             code("import random", "setup"),
             code("print('shape:', (2, 3))", outputs=[said("shape: (2, 3)\n")]),
             code("random.random()", "nbval-ignore-output", outputs=[said("0.25\n")]),
+            a_claim(noise=0.25),
         ]
 
     changes = {
@@ -277,6 +396,10 @@ def verdicts(tmp_path_factory):
         "raises": lambda made: made[1].update(source=made[1].source + "\nassert 1 == 2"),
         "ignored": lambda made: made[2].update(outputs=[said("something else\n")]),
         "ignored_raises": lambda made: made[2].update(source="1 / 0"),
+        "claims_less": lambda made: made[3].update(source=made[3].source.replace("more steps", "many more steps")),
+        "claims_more_often": lambda made: made[3].outputs.append(made[3].outputs[0]),
+        "claims_in_vain": lambda made: made.__setitem__(3, a_claim(noise=-7.0)),
+        "claims_anything": lambda made: made[3].update(source=made[3].source.replace(" > ", " != ")),
     }
     for name, change in changes.items():
         made = cells()
@@ -310,6 +433,10 @@ def verdicts(tmp_path_factory):
         ("raises", {1}),
         ("ignored", set()),
         ("ignored_raises", {2}),
+        ("claims_less", {3}),
+        ("claims_more_often", {3}),
+        ("claims_in_vain", {3}),
+        ("claims_anything", {3}),
     ],
 )
 def test_nbval_on_planted_faults(verdicts, name, red):

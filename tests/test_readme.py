@@ -1,4 +1,4 @@
-"""The README says what is there: its commands, its list of notebooks, its figure, its links."""
+"""The README says what is there: its commands, its notebooks, its figure, its claims, its links."""
 
 import importlib.util
 import re
@@ -9,7 +9,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/claims.md"]
+
+
+def tool(name):
+    """A module of tools/, by its path."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_the_first_thing_in_it_is_the_two_commands():
@@ -43,12 +51,28 @@ def test_its_links_lead_to_files(page):
 
 
 def test_its_figure_is_the_one_stored_in_notebook_00():
-    spec = importlib.util.spec_from_file_location("figure", ROOT / "tools" / "figure.py")
-    figure = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(figure)
+    figure = tool("figure")
     assert figure.TARGET.read_bytes() == figure.stored_figure(), "run `make notebooks ONLY=00`"
 
 
 def test_its_figure_has_alternative_text():
     [alt] = re.findall(r"!\[([^\]]*)\]\(docs/signal\.png\)", README)
     assert len(alt.split()) > 10
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/claims.md"])
+def test_its_claims_are_those_of_the_stored_notebooks(page):
+    assert (ROOT / page).read_text(encoding="utf-8") == tool("claims").pages(ROOT)[ROOT / page], "run `make claims`"
+
+
+def test_make_help_lists_every_target_and_the_readme_the_main_ones():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    helped = set(re.findall(r'@echo "make ([a-z-]+)', makefile))
+    phony = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
+    assert helped == phony - {"help"}
+    assert set(re.findall(r"`make ([a-z-]+)`", README)) >= {"claims", "notebooks", "run", "test", "lab", "lock", "lint"}
+
+
+def test_make_notebooks_renews_what_is_made_from_them():
+    recipe = re.search(r"(?m)^notebooks:\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"))[1]
+    assert re.findall(r"tools/(\w+)\.py", recipe) == ["run", "figure", "claims"]

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+from claim_cards import card, write_notebook
 
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
 
@@ -25,7 +26,7 @@ def load(name, as_name=None):
     return sys.modules[as_name]
 
 
-kernels, lab, run, clean = map(load, ("kernels", "lab", "run", "clean"))
+kernels, lab, run, clean, claims = map(load, ("kernels", "lab", "run", "clean", "claims"))
 test_tool = load("test", "course_tests")  # `test` is a package of Python's own
 
 # --- make lab
@@ -259,6 +260,124 @@ def test_names_select_notebooks(series):
     assert len(run.select(folder, [])) == 3
     with pytest.raises(SystemExit, match="no notebook begins with '07'; there are: 00_a, 01_b, 02_c"):
         run.select(folder, ["07"])
+
+
+# --- the tables of claims
+
+MARKED = "# Course\n\nBefore: |.\n\n<!-- claims -->\nold\n| table |\n<!-- /claims -->\n\nAfter.\n"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with a README and two notebooks, of which the second holds two claims."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "README.md").write_text(MARKED, encoding="utf-8")
+    write_notebook(tmp_path / "notebooks" / "00_a.ipynb")
+    write_notebook(tmp_path / "notebooks" / "07_b.ipynb", card("7.2", verdict="does not hold"), card("7.1"))
+    return tmp_path
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_claims_renews_the_readmes_table_and_the_page(project, capsys):
+    assert claims.main([], project) == 0
+    assert capsys.readouterr().out == "[claims] renewed: README.md, docs/claims.md\n"
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    table = claims.board(project / "notebooks").markdown("notebooks/")
+    assert readme == MARKED.replace("\nold\n| table |\n", f"\n\n{table}\n\n")
+    assert table.index("[7.1](notebooks/07_b.ipynb)") < table.index("[7.2](notebooks/07_b.ipynb)")
+    page = (project / "docs" / "claims.md").read_text(encoding="utf-8")
+    heading, intro, numbers = page.split("\n\n")
+    assert heading.startswith("# ")
+    assert "CIFAR-10" in intro
+    assert numbers.splitlines()[2].startswith("| [7.1](../notebooks/07_b.ipynb) |")
+    assert "without 60 [50, 70]; with 20 [10, 30]" in numbers
+    before = contents(project)
+    assert claims.main([], project) == 0
+    assert contents(project) == before  # once more changes nothing, and nothing half written is left
+
+
+def test_claims_copes_with_none(project):
+    write_notebook(project / "notebooks" / "07_b.ipynb")
+    assert claims.main([], project) == 0
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    assert "<!-- claims -->\n\nNo claims yet.\n\n<!-- /claims -->" in readme
+    assert (project / "docs" / "claims.md").read_text(encoding="utf-8").endswith("\n\nNo claims yet.\n")
+    write_notebook(project / "notebooks" / "07_b.ipynb", card("7.1"))
+    assert claims.main([], project) == 0
+    assert "No claims yet" not in (project / "README.md").read_text(encoding="utf-8")
+
+
+def failing(project):
+    output = card("7.3")
+    output.metadata["claim"]["problem"] = "claim 7.3 is not borne out."
+    return write_notebook(project / "notebooks" / "08_c.ipynb", output)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (lambda p: (p / "README.md").write_text("# Course\n"), "README.md needs <!-- claims --> and <!-- /claims -->"),
+        (lambda p: (p / "README.md").write_text(MARKED + "<!-- claims -->"), "once each"),
+        (lambda p: (p / "README.md").write_text("<!-- /claims --> <!-- claims -->"), "in this order"),
+        (lambda p: (p / "README.md").unlink(), "README.md"),
+        (lambda p: write_notebook(p / "notebooks" / "08_c.ipynb", card("7.1")), "two claims have the number 7.1"),
+        (lambda p: (p / "notebooks" / "08_c.ipynb").write_text("{"), "08_c.ipynb is no notebook"),
+        (lambda p: [path.unlink() for path in (p / "notebooks").iterdir()], "holds no notebooks"),
+        (failing, "08_c.ipynb: claim 7.3 is not borne out."),
+    ],
+)
+def test_claims_says_in_one_line_what_is_wrong_and_writes_nothing(project, capsys, break_it, words):
+    break_it(project)
+    before = contents(project)
+    assert claims.main([], project) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("[claims] ")
+    assert said.err.count("\n") == 1
+    assert words in said.err
+    assert contents(project) == before
+
+
+def test_claims_leaves_the_old_page_whole_when_it_cannot_be_replaced(project, monkeypatch, capsys):
+    monkeypatch.setattr(claims.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    assert claims.main([], project) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert (project / "README.md").read_text(encoding="utf-8") == MARKED
+
+
+def test_claims_of_another_folder_are_printed_and_nothing_is_written(project, capsys):
+    other = project / "build" / "executed"
+    other.mkdir(parents=True)
+    write_notebook(other / "07_b.ipynb", card("7.1", measured={"without": [5, 6, 7], "with": [1, 2, 3]}))
+    before = contents(project)
+    assert claims.main([str(other)], project) == 0
+    assert capsys.readouterr().out == claims.board(other).markdown(numbers=True) + "\n"
+    assert contents(project) == before
+    assert claims.main([str(project / "nowhere")], project) == 1
+    assert "nowhere holds no notebooks" in capsys.readouterr().err
+
+
+def test_claims_finds_what_a_run_of_the_notebooks_has_shown(series, capsys):
+    folder, go, executed = series
+    source = """from utils.claims import claim
+claim("0.1", "It is longer.", source="x", measured={"a": [4, 5, float("inf")], "b": [1, 2, 3]}, unit="steps",
+      finding="It is.", condition=lambda m: m["a"].min() > m["b"].max(), control=("b for a", {"a": "b"}),
+      margin="none", verdict="holds")"""
+    nbformat.write(notebook(source), folder / "00_a.ipynb")
+    assert go() == 0
+    [output] = nbformat.read(executed / "00_a.ipynb", as_version=4).cells[1].outputs
+    assert set(output.data) == {"text/plain", "text/html"}
+    capsys.readouterr()
+    assert claims.main([str(executed)]) == 0
+    assert "a 5 [4, inf]; b 2 [1, 3]" in capsys.readouterr().out
+    assert go("--in-place") == 0
+    assert claims.board(folder).claims == claims.board(executed).claims
+
+
+# --- make clean
 
 
 def test_clean_keeps_the_environment_and_the_data(tmp_path, capsys):
