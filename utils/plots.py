@@ -127,6 +127,7 @@ def layer_lines(
     alt: str,
     xlabel: str = "layer",
     log: bool = True,
+    logx: bool = False,
     guess: tuple[float, float] | None = None,
     ylim: tuple[float, float] | None = None,
 ) -> None:
@@ -136,7 +137,7 @@ def layer_lines(
         panels: title → lines.
         ylabel, xlabel: the axes' names, with units.
         alt: the alternative text.
-        log: a logarithmic y axis.
+        log, logx: a logarithmic y axis, a logarithmic x axis.
         guess: (x, y) of the learner's guess, drawn as a star in the last panel; None draws nothing.
         ylim: limits of the y axis.
     """
@@ -145,6 +146,8 @@ def layer_lines(
         for ax, (title, lines) in zip(axes[0], panels.items(), strict=True):
             if log:
                 ax.set_yscale("log")
+            if logx:
+                ax.set_xscale("log")
             for line in lines:
                 _draw(ax, line)
             ax.set(title=title, xlabel=xlabel)
