@@ -24,7 +24,7 @@ from utils.claims import VERDICTS
 ROOT = Path(__file__).resolve().parent.parent
 TAGS = {"setup", "exercise", "exercise-check", "solution", "hide-input", "nbval-ignore-output", "raises-exception"}
 SLIDES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
-PACKAGES = {"utils", "torch", "numpy", "matplotlib"} | set(sys.stdlib_module_names)
+PACKAGES = {"utils", "torch", "torchvision", "numpy", "matplotlib"} | set(sys.stdlib_module_names)
 MAGICS = {"%%writefile": "other processes import what the cell defines, so it has to be a file"}
 MAX_BYTES = 1_500_000
 MAX_LINES = 40
@@ -512,7 +512,7 @@ def short_cells(notebook: Notebook, path: Path) -> Iterator[str]:
 
 @rule
 def imports(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Only the course's own package, torch, numpy, matplotlib and the standard library."""
+    """Only the course's own package, torch, torchvision, numpy, matplotlib and the standard library."""
     for cell in code_cells(notebook):
         for node in ast.walk(tree(cell)):
             if isinstance(node, ast.Import):
@@ -523,4 +523,5 @@ def imports(notebook: Notebook, path: Path) -> Iterator[str]:
                 continue
             for name in names:
                 if name.split(".")[0] not in PACKAGES:
-                    yield f"{at(notebook, cell)}: it imports {name}: only utils, torch, numpy, matplotlib, Python's own"
+                    only = "utils, torch, torchvision, numpy, matplotlib, Python's own"
+                    yield f"{at(notebook, cell)}: it imports {name}: only {only}"

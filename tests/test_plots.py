@@ -276,6 +276,13 @@ def test_panels_share_their_y_axis(figures, log):
     assert {ax.get_yscale() for ax in (left, right)} == {"log" if log else "linear"}
 
 
+@pytest.mark.parametrize("logx", [True, False])
+def test_a_logarithmic_x_axis(figures, logx):
+    line = Line("a", WITH, np.ones(3), np.array([0.01, 0.1, 1]))
+    plots.layer_lines({"t": [line], "u": [line]}, ylabel="y", xlabel="rate", alt=ALT, logx=logx)
+    assert {ax.get_xscale() for ax in figures[0].axes} == {"log" if logx else "linear"}
+
+
 def test_limits_of_the_y_axis(figures):
     plots.layer_lines({"t": some_lines()}, ylabel="y", alt=ALT, ylim=(1e-3, 50))
     assert figures[0].axes[0].get_ylim() == (1e-3, 50)
