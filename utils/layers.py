@@ -114,12 +114,7 @@ class BatchNorm2d(nn.Module):
         values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x  # sums need more digits than these have
 
         if self.training or self.running_mean is None:
-            dims = (0, *range(2, x.ndim))
-            count = x.numel() // max(1, self.num_features)
-            if count < 2:
-                raise ValueError(f"a channel needs more than one value to be normalized; given: {tuple(x.shape)}")
-            mean = values.mean(dims)  # (C,)
-            var = (values - mean.view(column)).square().mean(dims)  # (C,), divided by the count: biased
+            count, mean, var = self._statistics(values)
             if self.training and self.running_mean is not None:
                 self._update_running(mean, var * count / (count - 1))  # unbiased: it estimates all the data's
         else:
@@ -129,6 +124,16 @@ class BatchNorm2d(nn.Module):
         if self.affine:
             normalized = normalized * self.weight.view(column) + self.bias.view(column)
         return normalized.to(x.dtype)
+
+    def _statistics(self, values: Tensor) -> tuple[int, Tensor, Tensor]:
+        """How many values a channel has in this batch, their mean (C,) and their biased variance (C,)."""
+        count = values.numel() // max(1, self.num_features)
+        if count < 2:
+            raise ValueError(f"a channel needs more than one value to be normalized; given: {tuple(values.shape)}")
+        dims = (0, *range(2, values.ndim))
+        mean = values.mean(dims, keepdim=True)  # (1, C, 1, 1)
+        var = (values - mean).square().mean(dims)  # (C,), divided by the count: biased
+        return count, mean.flatten(), var
 
     @torch.no_grad()  # what is remembered must not hold on to the graph of the step it came from
     def _update_running(self, mean: Tensor, var: Tensor) -> None:
