@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from utils import processes
 from utils.layers import BatchNorm2d
 from utils.models import ConvNet
 from utils.processes import run
@@ -28,14 +29,14 @@ KINDS = {  # type of the numbers, the places, what is added to all of them, the 
     "float32": (torch.float32, (5, 4), 0, {}),
     "float32, far from zero": (torch.float32, (5, 4), 1e3, {}),
 }
-CASES = [(processes, share, kind) for processes in SHARES for share in SHARES[processes] for kind in KINDS]
+CASES = [(count, share, kind) for count in SHARES for share in SHARES[count] for kind in KINDS]
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def case_of(processes: int, share: str, kind: str) -> dict:
+def case_of(count: int, share: str, kind: str) -> dict:
     """Two steps, so that the running statistics run; each sample has a mean of its own, so that shares differ."""
     dtype, places, offset, settings = KINDS[kind]
     column = (-1, *[1] * (1 + len(places)))
@@ -48,17 +49,25 @@ def case_of(processes: int, share: str, kind: str) -> dict:
         "settings": settings | {"num_features": 3},
         "dtype": dtype,
         "steps": steps,
-        "shares": SHARES[processes][share],
+        "shares": SHARES[count][share],
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_optimizers():
+    """Here nothing is trained: a server that is started now need not import what optimizers do (four seconds)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "PRELOADED", processes.PRELOADED[:1])
+        yield
 
 
 @pytest.fixture(scope="module")
 def found() -> dict[tuple[int, str, str], dict[str, Tensor]]:
     """What the processes together make of each case: shares put in a row, gradients of parameters added up."""
     found = {}
-    for processes in SHARES:
-        cases = {case: case_of(*case) for case in CASES if case[0] == processes}
-        answers = run(workers.synchronized, processes, copy.deepcopy(list(cases.values())))
+    for count in SHARES:
+        cases = {case: case_of(*case) for case in CASES if case[0] == count}
+        answers = run(workers.synchronized, count, copy.deepcopy(list(cases.values())))
         for case, *parts in zip(cases, *answers, strict=True):
             found[case] = {name: together(name, [part[name] for part in parts]) for name in parts[0]}
     return found
@@ -73,11 +82,11 @@ def together(name: str, parts: list[Tensor]) -> Tensor:
     return torch.cat(parts)
 
 
-@pytest.mark.parametrize(("processes", "share", "kind"), CASES)
-def test_it_equals_one_big_batch(found, processes, share, kind):
-    case = case_of(processes, share, kind)
+@pytest.mark.parametrize(("count", "share", "kind"), CASES)
+def test_it_equals_one_big_batch(found, count, share, kind):
+    case = case_of(count, share, kind)
     big = workers.passes(BatchNorm2d(**case["settings"], dtype=case["dtype"]), case["steps"])
-    ours = found[processes, share, kind]
+    ours = found[count, share, kind]
     assert ours.keys() == big.keys()
     far = "far" in kind  # there the numbers themselves are rounded to 6e-5, and so is what either layer makes of them
     tolerance = 3e-4 if far else {torch.float64: 1e-12, torch.float32: 1e-6}[case["dtype"]]
@@ -95,11 +104,11 @@ def test_a_layer_on_each_process_by_itself_would_not():
 
 def test_far_from_zero_the_variance_keeps_its_digits(found):
     """The means are rounded to 3e-5 there; mean of squares minus square of the mean would be off by some 0.05."""
-    for processes, share, kind in CASES:
+    for count, share, kind in CASES:
         if "far" in kind:
-            steps = [(x.detach().double(), g.double()) for x, g in case_of(processes, share, kind)["steps"]]
+            steps = [(x.detach().double(), g.double()) for x, g in case_of(count, share, kind)["steps"]]
             exact = workers.passes(BatchNorm2d(3, dtype=torch.float64), steps)["running_var"]
-            np.testing.assert_allclose(found[processes, share, kind]["running_var"], exact, rtol=5e-5)
+            np.testing.assert_allclose(found[count, share, kind]["running_var"], exact, rtol=5e-5)
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
