@@ -95,6 +95,10 @@ DRAW = {
         through_statistics=[("x", "mu"), ("mu", "d")], **kw,
     ),
     "images": lambda pair, **kw: plots.images(PICTURES, list("abcdefg"), columns=4, **kw),
+    "matrix": lambda pair, **kw: plots.matrix(
+        np.array([[0, 0.5], [0, 0.126], [2, 0]]), rows=["a", "b", "c"], columns=["d", "e"], label="v", **kw
+    ),
+    "cubes": lambda pair, **kw: plots.cubes({"a": np.ones((2, 3, 4)), "b": np.zeros((2, 3, 4))}, **kw),
 }  # fmt: skip
 GUESSES = {"layer_lines": (3, 0.5), "signal": 0.5, "histograms": (0.5, 1), "bars": 0.4}
 STARS = {"layer_lines": (3, 0.5), "signal": (DEPTH, 0.5), "histograms": (0.5, 1.4), "bars": (1, 0.4)}
@@ -178,7 +182,7 @@ def test_every_figure_needs_a_sentence(name, pair, displayed):
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("name", [name for name in DRAW if name not in ("images", "graph")])
+@pytest.mark.parametrize("name", [name for name in DRAW if name not in ("images", "graph", "matrix", "cubes")])
 def test_every_axis_has_a_name(name, drawn):
     """Where panels share an axis, one of them carries it."""
     figure, _, _ = drawn(name)
@@ -491,6 +495,45 @@ def test_a_grid_of_pictures(figures, n, columns, rows):
         np.testing.assert_array_equal(ax.images[0].get_array(), shown.numpy().transpose(1, 2, 0))
     assert all(not ax.images for ax in axes[n:])
     assert all(not ax.axison for ax in axes)
+
+
+def test_a_matrix(drawn):
+    figure, _, _ = drawn("matrix")
+    (ax,) = figure.axes
+    assert texts(figure) == ["0.00", "0.50", "0.00", "0.13", "2.00", "0.00"]
+    assert [text.get_color() for text in ax.texts] == [*[plots.INK] * 4, "white", plots.INK]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["d", "e"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert ax.get_xlabel() == "v"
+
+
+def test_a_matrix_with_other_limits(figures):
+    plots.matrix(np.array([[0.5, 1.0]]), rows=["a"], columns=["b", "c"], label="v", alt=ALT, limits=(0.5, 1))
+    assert [text.get_color() for text in figures[0].axes[0].texts] == [plots.INK, "white"]
+
+
+def test_a_matrix_whose_names_do_not_fit():
+    with pytest.raises(ValueError, match=r"3 rows and 1 columns have names; given: values \(1, 2\)"):
+        plots.matrix(np.ones((1, 2)), rows=list("abc"), columns=["d"], label="v", alt=ALT)
+
+
+def test_cubes_show_the_marked_cells(figures):
+    marked = np.zeros((2, 3, 4), dtype=bool)
+    marked[0, 2, 0] = marked[1, 0, 0] = True  # a corner with three faces; one that is seen from above only
+    marked[1, 1, 1] = True  # inside: not seen
+    plots.cubes({"some": marked, "none": np.zeros((2, 3, 4))}, alt=ALT)
+    some, none = figures[0].axes
+    assert [ax.get_title() for ax in (some, none)] == ["some", "none"]
+    assert len(some.patches) == len(none.patches) == 3 * 4 + 3 * 2 + 2 * 4
+    assert sum(patch.get_hatch() is not None for patch in some.patches) == 4
+    assert not any(patch.get_hatch() for patch in none.patches)
+    assert texts(figures[0]) == ["channels", "places", "pictures"] * 2
+
+
+def test_empty_panels_of_cubes_are_left_blank(figures):
+    plots.cubes({name: np.ones((1, 1, 1)) for name in "abcd"}, alt=ALT)
+    assert [len(ax.patches) for ax in figures[0].axes] == [3] * 4 + [0] * 2
+    assert not any(ax.axison for ax in figures[0].axes)
 
 
 # --- the visual language ---------------------------------------------------------------------------------------------

@@ -15,12 +15,26 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from utils.stats import ActivationStats
 
-__all__ = ["Line", "bars", "cockpit", "graph", "histograms", "images", "layer_lines", "runs", "show", "signal"]
+__all__ = [
+    "Line",
+    "bars",
+    "cockpit",
+    "cubes",
+    "graph",
+    "histograms",
+    "images",
+    "layer_lines",
+    "matrix",
+    "runs",
+    "show",
+    "signal",
+]
 
 WITHOUT, WITH, THEORY = "without", "with", "theory"
 COLORS = {WITHOUT: ("#D95F02", "#7A3300", "#C27A10"), WITH: ("#0072B2", "#003F66", "#2F86BF"), THEORY: ("#555555",)}
@@ -437,7 +451,102 @@ def bars(
         show(figure, alt)
 
 
-# --- pictures
+def matrix(
+    values: np.ndarray,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    label: str,
+    alt: str,
+    limits: tuple[float, float] = (0, 1),
+) -> None:
+    """A table of numbers with two digits, each on a field that is darker the larger it is.
+
+    Args:
+        values: shape (rows, columns).
+        rows, columns: their names.
+        label: what the numbers are.
+        alt: the alternative text.
+        limits: the values whose fields are white and dark.
+
+    Raises:
+        ValueError: the names do not fit the shape.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.shape != (len(rows), len(columns)):
+        raise ValueError(f"{len(rows)} rows and {len(columns)} columns have names; given: values {values.shape}")
+    low, high = limits
+    with _drawing():
+        figure, axes = _figure(1, 1, 4.5 + 2.1 * len(columns), 2 + 0.72 * len(rows))
+        ax = axes[0, 0]
+        ax.imshow(values, cmap=COLOR_MAPS[WITH], vmin=low, vmax=low + 1.3 * (high - low), aspect="auto")
+        for (i, j), value in np.ndenumerate(values):
+            color = "white" if value > low + 0.8 * (high - low) else INK
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=18, fontweight="bold", color=color)
+        ax.set_xticks(range(len(columns)), columns)
+        ax.set_yticks(range(len(rows)), rows)
+        ax.xaxis.tick_top()
+        ax.tick_params(length=0)
+        ax.grid(visible=False)
+        ax.spines[:].set_visible(False)
+        ax.set_xlabel(label)
+        show(figure, alt)
+
+
+# --- drawings
+
+
+RIGHT, UP, BACK = np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.5, 0.36])  # channels, places, pictures
+
+
+def cubes(panels: Mapping[str, np.ndarray], *, alt: str) -> None:
+    """The tensor (N, C, H, W) as a block of cells, once in each panel, some of them marked.
+
+    Args:
+        panels: title → which cells are marked, boolean, shape (N, C, places). Seen are the faces of picture 0 (the
+            front), of the last channel (the right side) and of place 0 (the top).
+        alt: the alternative text.
+    """
+    with _drawing():
+        columns = min(len(panels), 3)
+        rows = -(-len(panels) // columns)
+        figure, axes = _figure(rows, columns, 5 * columns, 4.1 * rows)
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for ax, (title, marked) in zip(axes.flat, panels.items(), strict=False):
+            _block(ax, np.asarray(marked, dtype=bool))
+            ax.set_title(title, fontweight="bold")
+        show(figure, alt)
+
+
+def _block(ax: Axes, marked: np.ndarray) -> None:
+    pictures, channels, places = marked.shape
+    faces = [  # two edges, a corner, the shade, whether it is marked
+        *((RIGHT, UP, c * RIGHT + (places - 1 - p) * UP, "#FFFFFF", marked[0, c, p])
+          for c in range(channels) for p in range(places)),
+        *((RIGHT, BACK, c * RIGHT + places * UP + n * BACK, "#F2F2F2", marked[n, c, 0])
+          for c in range(channels) for n in range(pictures)),
+        *((UP, BACK, channels * RIGHT + (places - 1 - p) * UP + n * BACK, "#E6E6E6", marked[n, -1, p])
+          for n in range(pictures) for p in range(places)),
+    ]  # fmt: skip
+    for a, b, corner, shade, is_marked in faces:
+        look = {"facecolor": shade, "edgecolor": "#999999", "linewidth": 1, "zorder": 2}
+        if is_marked:  # hatched and in bold outline, for those who see no colour
+            look = {
+                "facecolor": COLORS[WITH][2],
+                "edgecolor": COLORS[WITH][1],
+                "linewidth": 2.2,
+                "zorder": 3,
+                "hatch": "//",
+            }
+        ax.add_patch(Polygon([corner, corner + a, corner + a + b, corner + b], closed=True, **look))
+    ax.annotate("channels", (channels / 2, -0.35), ha="center", va="top")
+    ax.annotate("places", (-0.3, places / 2), ha="right", va="center", rotation=90)
+    ax.annotate(
+        "pictures", channels * RIGHT + pictures / 2 * BACK + (0.3, -0.25), va="center", rotation=36,
+        rotation_mode="anchor",
+    )  # fmt: skip
+    ax.set(xlim=(-1.1, channels + 0.5 * pictures + 0.9), ylim=(-1.1, places + 0.36 * pictures + 0.2), aspect="equal")
 
 
 def images(pictures: Tensor, labels: Sequence[str], *, alt: str, columns: int = 10) -> None:
