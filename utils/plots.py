@@ -479,7 +479,8 @@ def matrix(
     with _drawing():
         figure, axes = _figure(1, 1, 4.5 + 2.1 * len(columns), 2 + 0.72 * len(rows))
         ax = axes[0, 0]
-        ax.imshow(values, cmap=COLOR_MAPS[WITH], vmin=low, vmax=low + 1.3 * (high - low), aspect="auto")
+        shades = matplotlib.colormaps[COLOR_MAPS[WITH]].with_extremes(under="white")
+        ax.imshow(values, cmap=shades, vmin=low + 1e-9, vmax=low + 1.3 * (high - low), aspect="auto")
         for (i, j), value in np.ndenumerate(values):
             color = "white" if value > low + 0.8 * (high - low) else INK
             ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=18, fontweight="bold", color=color)
