@@ -512,8 +512,11 @@ def short_cells(notebook: Notebook, path: Path) -> Iterator[str]:
 
 @rule
 def imports(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Only the course's own package, torch, torchvision, numpy, matplotlib and the standard library."""
+    """Only the course's own package, torch, torchvision, numpy, matplotlib, the standard library, and what it wrote."""
+    allowed = set(PACKAGES)
     for cell in code_cells(notebook):
+        if written := re.match(r"%%writefile (\w+)\.py\n", cell.source):
+            allowed.add(written[1])
         for node in ast.walk(tree(cell)):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -522,6 +525,6 @@ def imports(notebook: Notebook, path: Path) -> Iterator[str]:
             else:
                 continue
             for name in names:
-                if name.split(".")[0] not in PACKAGES:
+                if name.split(".")[0] not in allowed:
                     only = "utils, torch, torchvision, numpy, matplotlib, Python's own"
                     yield f"{at(notebook, cell)}: it imports {name}: only {only}"

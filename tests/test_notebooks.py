@@ -255,6 +255,7 @@ BROKEN = [
     ("imports", put(5, "import pandas as pd"), "pandas"),
     ("imports", put(5, "def f():\n    from sklearn.svm import SVC"), "sklearn.svm"),
     ("imports", put(5, "from .other import x"), ".other"),
+    ("imports", put(5, "import worker"), "worker"),
 ]
 
 
