@@ -301,6 +301,7 @@ def ignored_claim():
 
 KEPT = [
     put(5, "%%writefile worker.py\nimport torch"),
+    lambda s: put(5, "%%writefile worker.py\nimport torch")(s) or put(6, "import worker\nassert worker")(s),
     put(5, "x = 1; y = 2\nname = 'a;'\ntext = '''\nplot(x);\n'''\n# x;"),
     put(5, "from matplotlib import pyplot as plt\nimport numpy as np, os.path"),
     put(2, "## X\n\n[a](https://example.org/home/x) [b](02_and_then.ipynb 'title') `[c](none.md)`"),
