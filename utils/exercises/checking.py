@@ -1,0 +1,234 @@
+"""Examines an answer: runs it, compares it with the truth, and finds the expected mistake that explains it."""
+
+import copy
+import dis
+import re
+import types
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from utils.exercises import limits
+from utils.exercises.definitions import Choice, Code, Mistake, Number, Unusable, find
+from utils.exercises.differences import Difference, as_tensor, compare
+from utils.exercises.verdicts import Verdict, display_card
+
+__all__ = ["check", "examine"]
+
+PRINTED = 400  # characters of what the learner's code prints
+EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}  # of `def f(): ...`
+
+Results = dict[str, Any]  # name of a case → its observations, or the error it raised
+_KEPT: dict[tuple[int, int], tuple[Code, Callable, Results]] = {}
+
+
+def check(number: str, answer: Any) -> None:
+    """Check an answer and say at once what is right or wrong with it. Nothing is raised for a wrong answer.
+
+    Args:
+        number: of the exercise, as in "2.3".
+        answer: what the task asks for: the function or class itself (not its result), a letter, or a number.
+
+    Raises:
+        ValueError: there is no such exercise.
+    """
+    display_card(examine(number, answer), find(number))
+
+
+def examine(number: str, answer: Any) -> Verdict:
+    """What `check` says, without showing it; arguments and errors as there."""
+    exercise = find(number)
+    if answer is None or answer is ...:
+        return Verdict(number, "not solved yet")
+    if isinstance(exercise, Code):
+        return _examine_code(number, exercise, answer)
+    examine_value = _examine_choice if isinstance(exercise, Choice) else _examine_number
+    key, message = examine_value(exercise, answer)
+    return _right(number, exercise) if not key else Verdict(number, "not right yet", key, message)
+
+
+def _right(number: str, exercise: Any, printed: str = "") -> Verdict:
+    return Verdict(number, "right", message=exercise.remark, printed=printed)
+
+
+# --- letters and numbers
+
+
+def _examine_choice(exercise: Choice, answer: Any) -> tuple[str, str]:
+    letter = answer.strip().strip("().").lower() if isinstance(answer, str) else ""
+    if letter == exercise.right:
+        return "", ""
+    if letter in exercise.wrong:
+        return letter, exercise.wrong[letter]
+    letters = ", ".join(f'"{letter}"' for letter in sorted({*exercise.wrong, exercise.right}))
+    return "no_option", f"Give one letter of {letters}."
+
+
+def _examine_number(exercise: Number, answer: Any) -> tuple[str, str]:
+    value = None if isinstance(answer, str) else as_tensor(answer)
+    if value is None and hasattr(answer, "__float__"):
+        value = torch.tensor(float(answer), dtype=torch.float64)  # a fraction
+    if value is None or value.numel() != 1 or value.is_complex():
+        return "wrong_type", f"Give one number, such as 0.5; this is a {type(answer).__name__}."
+    given = value.double().item()
+    if abs(given - exercise.right) <= exercise.tolerance:
+        return "", ""
+    for mistake in exercise.mistakes:
+        if abs(given - mistake.value) <= exercise.tolerance:
+            return mistake.key, mistake.message
+    if given != given:
+        return "nan", "NaN is no number. Look at how it came about."
+    direction = "high" if given > exercise.right else "low"
+    return f"too_{direction}", f"{given:.6g} is too {direction}. Look again at {exercise.look}."
+
+
+# --- code
+
+
+def _examine_code(number: str, exercise: Code, answer: Any) -> Verdict:
+    if not callable(answer):
+        message = f"Hand over the function or class itself, without calling it; this is a {type(answer).__name__}."
+        return Verdict(number, "not right yet", "not_callable", message)
+    results: Results = {}
+    changed: list[str] = []
+    outcome = limits.run(lambda: _try_out(exercise, answer, results, changed), exercise.seconds)
+    printed = outcome.printed[:PRINTED] + ("…" if len(outcome.printed) > PRINTED else "")
+    if _is_unsolved(outcome.error) or _is_empty(answer, results):
+        return Verdict(number, "not solved yet")
+    key, message = _judge(exercise, results, changed, outcome)
+    if not key:
+        return _right(number, exercise, printed)
+    return Verdict(number, "not right yet", key, message, printed)
+
+
+def _try_out(exercise: Code, answer: Callable, results: Results, changed: list[str]) -> None:
+    """Run the trial on every case. An error ends its case; what must end the whole check goes through."""
+    for name, arguments in exercise.cases().items():
+        before = copy.deepcopy(arguments)
+        try:
+            results[name] = dict(exercise.trial(answer, *arguments))
+        except (Exception, SystemExit) as error:
+            if limits.is_allocation(error) or _is_unsolved(error):
+                raise
+            results[name] = error
+        if not _alike(before, arguments):
+            changed.append(name)
+
+
+def _alike(before: tuple, after: tuple) -> bool:
+    """Whether the tensors among the arguments are what they were; networks may be meant to change."""
+    pairs = zip(tree_leaves(before), tree_leaves(after), strict=False)
+    return all(torch.equal(a, b) for a, b in pairs if isinstance(a, Tensor) and isinstance(b, Tensor))
+
+
+def _is_unsolved(error: BaseException | None) -> bool:
+    """Whether it is the stub's own error, and not PyTorch's for something that it has not implemented."""
+    if not isinstance(error, NotImplementedError):
+        return False
+    spot = limits.place(error)
+    return not str(error) or (spot is not None and "NotImplementedError" in spot.text)
+
+
+def _is_empty(answer: Callable, results: Results) -> bool:
+    """Whether the answer is a function without a body, such as `...`."""
+    if not isinstance(answer, types.FunctionType):
+        return False
+    return {instruction.opname for instruction in dis.get_instructions(answer)} <= EMPTY and all(
+        isinstance(result, dict) and all(value is None for value in result.values()) for result in results.values()
+    )
+
+
+def _results(exercise: Code, answer: Callable) -> Results:
+    """What the truth, or an expected mistake, gives: without limits, with the random numbers of `limits.run`."""
+    key = id(exercise), id(answer)
+    if key not in _KEPT:
+        results: Results = {}
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
+            torch.manual_seed(0)
+            _try_out(exercise, answer, results, [])
+        _KEPT[key] = (exercise, answer, results)  # the first two only so that no other object gets their ids
+    return _KEPT[key][2]
+
+
+def _judge(exercise: Code, results: Results, changed: list[str], outcome: limits.Outcome) -> tuple[str, str]:
+    """(key, message) of what is wrong; two empty texts if nothing is."""
+    if outcome.error is not None:
+        return _stopped(exercise, outcome)
+    true = _results(exercise, exercise.truth)
+    first = next(((name, found) for name in true if (found := _different(exercise, results[name], true[name]))), None)
+    if first is None:
+        if not changed:
+            return "", ""
+        return (
+            "changes_input",
+            "The result is right, but your code has changed its input. Work on a new tensor instead.",
+        )
+    name, found = first
+    error = results[name] if isinstance(results[name], BaseException) else None
+    where = "" if error is None else f"\n{_at(error)}"
+    for mistake in exercise.mistakes:
+        if _explains(exercise, mistake, results, error):
+            return mistake.key, mistake.message + where
+    if isinstance(error, Unusable):
+        return "unusable", str(error)
+    if error is not None:
+        return "raises", f"{_at(error)}\nThe input was: {name}."
+    return found.key, f"With {name}, {found.text}\nLook again at {exercise.look}."
+
+
+def _different(exercise: Code, given: Any, expected: Any) -> Difference | None:
+    """The first difference in a case, with the name of what was observed."""
+    if isinstance(expected, BaseException) or isinstance(given, BaseException):
+        same = type(expected) is type(given)
+        return None if same else Difference("raises", "")
+    for what, value in expected.items():
+        found = compare(given.get(what), value, exercise.form, exercise.axes)
+        if found:
+            return Difference(found.key, f"look at the {what}: {found.text}")
+    return None
+
+
+def _explains(exercise: Code, mistake: Mistake, results: Results, error: BaseException | None) -> bool:
+    if mistake.raising and error is not None:
+        return bool(re.search(mistake.raising, f"{type(error).__name__}: {error}"))
+    if mistake.like is None:
+        return False
+    wrong = _results(exercise, mistake.like)
+    if not any(isinstance(results[name], Mapping) and isinstance(wrong[name], Mapping) for name in wrong):
+        return False  # errors of the same type alone say too little
+    return not any(_different(exercise, results[name], wrong[name]) for name in wrong)
+
+
+def _stopped(exercise: Code, outcome: limits.Outcome) -> tuple[str, str]:
+    """The answer was stopped, or raised what ends a check."""
+    error, spot = outcome.error, limits.place(outcome.error)
+    line = f" It was at {_line(spot)}." if spot else ""
+    if isinstance(error, limits.TimeUp):
+        message = f"Your code was stopped after {exercise.seconds:g} seconds: does a loop never end?{line}"
+        if outcome.unstoppable:
+            message += "\nIt could not be stopped and still runs: restart the kernel."
+        return "takes_too_long", message
+    if isinstance(error, MemoryError):
+        return (
+            "too_large",
+            f"Your code was stopped since it asked for too much memory{f' ({error})' if str(error) else ''}.{line}",
+        )
+    return "raises", _at(error)
+
+
+def _at(error: BaseException) -> str:
+    """An error with the learner's own line."""
+    text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'without a message'}"
+    spot = limits.place(error)
+    if spot is None:
+        return f"Your answer cannot be used as the task asks. {text}"
+    line = _line(spot)
+    return f"{line[0].upper()}{line[1:]}, raises {text}"
+
+
+def _line(spot: limits.Place) -> str:
+    return f"line {spot.line} of the cell, `{spot.text}`" if spot.text else f"line {spot.line}"

@@ -1,0 +1,124 @@
+"""What is said about a wrong result that no expected mistake explains: its type, shape, NaN, or where it differs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Difference", "as_tensor", "compare"]
+
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a result differs from what is expected: a key for the tests, and a sentence for the learner."""
+
+    key: str
+    text: str
+
+
+def as_tensor(value: Any) -> Tensor | None:
+    """A tensor, an array, a number, or a list of numbers as a tensor without history; None for anything else."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, (bool, int, float, complex, np.ndarray, np.generic)):
+        return torch.as_tensor(np.asarray(value).copy())
+    if isinstance(value, (list, tuple)) and value:
+        parts = [as_tensor(part) for part in value]
+        if all(part is not None and part.shape == parts[0].shape for part in parts):
+            return torch.stack(parts)
+    return None
+
+
+def compare(
+    given: Any, expected: Any, form: Callable[[Tensor], Tensor] = lambda tensor: tensor, axes: Sequence[str] = ()
+) -> Difference | None:
+    """How `given` differs from `expected`; None if it does not.
+
+    Args:
+        given: the learner's value, of any type.
+        expected: a tensor, a number or a text.
+        form: brings tensors of equally right shapes into one.
+        axes: what the axes of the tensor are called.
+    """
+    if isinstance(expected, str):
+        return None if given == expected else Difference("wrong_values", f"it is {_short(given)}, not {expected}.")
+    if given is None:
+        return Difference("returns_none", "it is None. Is a `return` missing?")
+    mine, true = as_tensor(given), as_tensor(expected)
+    if mine is None:
+        return Difference("wrong_type", f"it is a {type(given).__name__}, where a {_kind(true)} is asked for.")
+    raw = tuple(mine.shape), tuple(true.shape)
+    mine, true = form(mine), form(true)
+    if mine.shape != true.shape:
+        return Difference("wrong_shape", f"its shape is {raw[0]}; asked for is {raw[1]}.")
+    if mine.is_complex():
+        return Difference("wrong_type", "its numbers are complex.")
+    exact = mine.to(torch.float64), true.to(torch.float64)
+    if torch.allclose(*exact, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True):
+        return None
+    return _values(mine, *exact, axes)
+
+
+def _kind(true: Tensor) -> str:
+    return "tensor" if true.ndim else "number"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _values(raw: Tensor, mine: Tensor, true: Tensor, axes: Sequence[str]) -> Difference:
+    bad = ~torch.isfinite(mine) & torch.isfinite(true)
+    if bad.any():
+        share = "all" if bad.all() else f"{int(bad.sum())} of {bad.numel()}"
+        name = "NaN" if mine.isnan().any() else "infinite"
+        return Difference("nan", f"{share} of its values are {name}, the first at {_where(bad, axes)}.")
+    far = (mine - true).abs()
+    wrong = far > ABSOLUTE + RELATIVE * true.abs()
+    place = far == far.max()
+    at = tuple(place.nonzero()[0].tolist())
+    share = "all its values are" if wrong.all() else f"{int(wrong.sum())} of its {wrong.numel()} values are"
+    text = f"{share} wrong; the largest difference is at {_where(place, axes)}: "
+    text += f"{mine[at].item():.4g}, where {true[at].item():.4g} is right."
+    if raw.dtype in (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool):
+        text += f" Its numbers are whole ({raw.dtype}): was something rounded?"
+    return Difference("wrong_values", f"{text}{_pattern(mine, true)}{_confined(wrong, axes)}")
+
+
+def _where(mask: Tensor, axes: Sequence[str]) -> str:
+    at = mask.nonzero()[0].tolist()
+    if not at:
+        return "its only value"
+    if len(axes) == len(at):
+        return ", ".join(f"{axis} {index}" for axis, index in zip(axes, at, strict=True))
+    return f"index {tuple(at)}" if len(at) > 1 else f"index {at[0]}"
+
+
+def _pattern(mine: Tensor, true: Tensor) -> str:
+    """A factor or an offset that all values share; with few values, chance could make one."""
+    if true.numel() < 4:
+        return ""
+    ratio = mine[true.abs() > 1e-3] / true[true.abs() > 1e-3]
+    if ratio.numel() > 3 and ratio.std() < 1e-3 * ratio.mean().abs():
+        factor = ratio.mean().item()
+        return " All have the wrong sign." if abs(factor + 1) < 1e-3 else f" All are {factor:.4g} times what is right."
+    offset = mine - true
+    if offset.std() < 1e-4 * offset.mean().abs():
+        return f" All are off by {offset.mean().item():.4g}."
+    return ""
+
+
+def _confined(wrong: Tensor, axes: Sequence[str]) -> str:
+    """Whether all wrong values have one index of an axis in common, such as the last channel."""
+    for axis in range(wrong.ndim):
+        found = wrong.transpose(0, axis).flatten(1).any(1).nonzero().flatten().tolist() if wrong.ndim > 1 else []
+        if len(found) == 1 and wrong.shape[axis] > 1:
+            name = axes[axis] if len(axes) == wrong.ndim else f"axis {axis}, index"
+            return f" Only {name} {found[0]} is wrong."
+    return ""
