@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import nbformat
 
 from utils.claims import VERDICTS
+from utils.exercises.definitions import of_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 TAGS = {"setup", "exercise", "exercise-check", "solution", "hide-input", "nbval-ignore-output", "raises-exception"}
@@ -166,6 +167,33 @@ def cards(cell: Any) -> dict[str, dict]:
     """What the cards in a cell's stored output show: {number: its claim}."""
     stored = [output.metadata["claim"] for output in cell.outputs if "claim" in output.get("metadata", {})]
     return {claim["number"]: claim for claim in stored}
+
+
+def exercise_states(cell: Any) -> list[tuple[str, str]]:
+    """(number, state) of each exercise's card in a cell's stored output."""
+    found = [output.metadata["exercise"] for output in cell.outputs if "exercise" in output.get("metadata", {})]
+    return [(card["number"], card["state"]) for card in found]
+
+
+def bound(cell: Any) -> set[str]:
+    """The names that a cell gives a meaning to, outside functions and classes."""
+    names: set[str] = set()
+    for node in tree(cell).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+def checked(cell: Any) -> list[tuple[str, str]]:
+    """(number, name) of each statement `check("2.1", name)` of a cell."""
+    found = []
+    for node in tree(cell).body:
+        if isinstance(node, ast.Expr) and (match := re.fullmatch(r"check\('([\d.]+)', (\w+)\)", ast.unparse(node))):
+            found.append((match[1], match[2]))
+    return found
 
 
 def has_picture(cell: Any) -> bool:
@@ -461,6 +489,73 @@ def faults_of_card(card: dict) -> Iterator[str]:
             yield f"its {name} is empty: write it"
         elif name in ("sentence", "finding") and not re.search(r"[.?!…][\"'”’)]*$", card[name]):
             yield f"its {name} is a sentence: end it with a full stop"
+
+
+# --- the exercises
+
+PATTERN = ("exercise", "exercise-check", "solution")  # the tags of the three cells under each exercise's heading
+
+
+@rule
+def exercises(notebook: Notebook, path: Path) -> Iterator[str]:
+    """`## Exercises` stands behind "What we found" and holds two to four, in order, as `utils.exercises` knows them."""
+    found = all_headings(notebook)
+    sections = [text for _, level, text, _ in found if level == 2]
+    tagged = [cell for cell in notebook.cells if set(tags(cell)) & set(PATTERN)]
+    if "Exercises" not in sections:
+        if tagged:
+            yield f'{at(notebook, tagged[0])}: exercises belong under "## Exercises", behind "## What we found"'
+        return
+    if sections[-2:] != ["What we found", "Exercises"]:
+        yield 'the last two sections must be "## What we found" and "## Exercises"'
+    headings = [(cell, text) for cell, level, text, _ in found if level == 3 and text.startswith("Exercise ")]
+    if not 2 <= len(headings) <= 4:
+        yield f'"## Exercises" holds {len(headings)} exercises: two to four are right'
+    numbers = [f"{path.name[:2].removeprefix('0')}.{place}" for place in range(1, len(headings) + 1)]
+    known = of_notebook(path.name[:2])
+    if set(known) != set(numbers):
+        yield f"utils.exercises.nb{path.name[:2]} defines {', '.join(known) or 'nothing'}: define {', '.join(numbers)}"
+    used: set[int] = set()
+    for number, (cell, text) in zip(numbers, headings, strict=True):
+        where = at(notebook, cell)
+        if not text.startswith(f"Exercise {number} · "):
+            yield f'{where}: the heading must be "### Exercise {number} · What it is about"'
+        if number in known:
+            wanted = f"*{known[number].minutes} minutes · {known[number].difficulty}*"
+            if wanted not in cell.source.split("\n"):
+                yield f"{where}: a line must say {wanted}, as utils.exercises.nb{path.name[:2]} has it"
+        place = next(i for i, other in enumerate(notebook.cells) if other is cell)
+        three = notebook.cells[place + 1 : place + 4]
+        if len(three) < 3 or any(tag not in tags(other) for tag, other in zip(PATTERN, three, strict=True)):
+            yield f"{where}: three code cells must follow, tagged {', '.join(PATTERN)}"
+            continue
+        used |= {id(other) for other in three}
+        yield from faults_of_exercise(notebook, number, *three)
+    for cell in tagged:
+        if id(cell) not in used:
+            yield f"{at(notebook, cell)}: it has an exercise's tag and stands under no exercise's heading"
+
+
+def faults_of_exercise(notebook: Notebook, number: str, stub: Any, check: Any, solution: Any) -> Iterator[str]:
+    """The faults of an exercise's three cells."""
+    names = bound(stub)
+    if len(names) != 1 or not re.search(r"raise NotImplementedError\b|= None\b", stub.source):
+        yield f"{at(notebook, stub)}: a stub defines one name, and raises NotImplementedError or is None"
+        return
+    name = names.pop()
+    other = f"{name}Solution" if name[0].isupper() else f"{name}_solution"
+    if len(tree(check).body) != 1 or checked(check) != [(number, name)]:
+        yield f'{at(notebook, check)}: the check must be this and nothing else: check("{number}", {name})'
+    if exercise_states(check) != [(number, "not solved yet")]:
+        yield f'{at(notebook, check)}: its output must be the card "not solved yet": restart and run all'
+    if not solution.source.startswith(f"# Solution to exercise {number}\n"):
+        yield f'{at(notebook, solution)}: its first line must be "# Solution to exercise {number}"'
+    if "hide-input" not in tags(solution) or not solution.metadata.get("jupyter", {}).get("source_hidden"):
+        yield f"{at(notebook, solution)}: fold it: the tag hide-input, and jupyter.source_hidden in its metadata"
+    if other not in bound(solution) or name in bound(solution) or checked(solution) != [(number, other)]:
+        yield f'{at(notebook, solution)}: define {other}, and not {name}, and end with check("{number}", {other})'
+    if exercise_states(solution) != [(number, "right")]:
+        yield f'{at(notebook, solution)}: its output must be the card "right": restart and run all'
 
 
 @rule

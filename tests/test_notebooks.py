@@ -18,6 +18,8 @@ import pytest
 from claim_cards import card, displayed
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from utils.exercises.definitions import Number
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -77,11 +79,12 @@ def good_notebook():
 
 
 @pytest.fixture
-def sample(tmp_path):
+def sample(tmp_path, monkeypatch):
     """A good notebook on the disk, between two others; `write` stores what a test has made of it."""
     (tmp_path / "00_first.ipynb").write_text("{}", "utf-8")
     (tmp_path / "02_and_then.ipynb").write_text("{}", "utf-8")
     result = SimpleNamespace(notebook=good_notebook(), path=tmp_path / "01_whats_in_the_middle.ipynb", folder=tmp_path)
+    result.patch = monkeypatch.setattr
     result.cells = result.notebook.cells
 
     def write():
@@ -155,6 +158,57 @@ def on_card(**changes):
 
 def home(name: str = "home") -> str:
     return f"/{name}/somebody/course"  # put together, as in the rules
+
+
+def exercise(number: str = "1.1", name: str = "double") -> list:
+    """The four cells of an exercise that is right."""
+    other = f"{name}Solution" if name[0].isupper() else f"{name}_solution"
+
+    def shown(state: str):
+        return new_output("display_data", data={"text/plain": state}, metadata={
+            "exercise": {"number": number, "state": state, "key": ""}
+        })  # fmt: skip
+
+    cells = [
+        text(f"### Exercise {number} · Twice\n\n*3 minutes · ★☆☆ easy*\n\nDouble it.", "skip"),
+        code(f"def {name}(x):\n    raise NotImplementedError", "exercise"),
+        code(f'check("{number}", {name})', "exercise-check", outputs=[shown("not solved yet")]),
+        code(
+            f'# Solution to exercise {number}\ndef {other}(x):\n    return 2 * x\n\n\ncheck("{number}", {other})',
+            "solution", "hide-input", outputs=[shown("right")],
+        ),
+    ]  # fmt: skip
+    cells[3].metadata["jupyter"] = {"source_hidden": True}
+    return cells
+
+
+def exercises_with(change=lambda cells: None, defined=("1.1", "1.2")):
+    """The sample with two exercises, changed: `change` gets the section's cells, the heading first."""
+
+    def apply(sample):
+        cells = [text("## Exercises\n\nDo them.", "skip"), *exercise("1.1"), *exercise("1.2", "Layer")]
+        change(cells)
+        found = sample.cells[7].source.replace("\n\n**Next:** [02 · And then?](02_and_then.ipynb)", "")
+        if found != sample.cells[7].source:
+            sample.cells[7].source = found
+            cells.append(text("**Next:** [02 · And then?](02_and_then.ipynb)"))
+        sample.cells.extend(cells)
+        notebook_of(sample.cells)
+        made = Number(minutes=3, difficulty="★☆☆ easy", hints=["Add it to itself."], look="it", right=2, tolerance=0)
+        sample.patch(rules, "of_notebook", lambda notebook: {number: made for number in defined})
+
+    return apply
+
+
+def in_section(place: int, **changes):
+    """An exercise's cell with another source, other tags, or other outputs; 0 is the section's heading."""
+
+    def change(cells):
+        if "tags" in changes:
+            cells[place].metadata["tags"] = changes.pop("tags")
+        cells[place].update(changes)
+
+    return exercises_with(change)
 
 
 BROKEN = [
@@ -245,6 +299,33 @@ BROKEN = [
     ("claims", on_card(arms=[{"name": ""}]), "an arm has no name"),
     ("claims", on_card(sentence="It takes longer"), "its sentence is a sentence: end it with a full stop"),
     ("claims", on_card(finding="It took twice as long,"), "its finding is a sentence"),
+    ("exercises", tag(5, "exercise"), 'belong under "## Exercises"'),
+    ("exercises", in_section(0, source="## Exercises\n\nx\n\n## More"), "the last two sections"),
+    ("exercises", exercises_with(lambda c: c.__delitem__(slice(5, 9)), ["1.1"]), "holds 1 exercises"),
+    ("exercises", exercises_with(lambda c: [c.extend(exercise("1.3")) for _ in range(3)]), "holds 5 exercises"),
+    ("exercises", exercises_with(defined=["1.1"]), "nb01 defines 1.1: define 1.1, 1.2"),
+    ("exercises", exercises_with(defined=[]), "nb01 defines nothing"),
+    ("exercises", in_section(5, source="### Exercise 1.3 · Twice\n\nx"), '"### Exercise 1.2 · What it is about"'),
+    ("exercises", in_section(1, source="### Exercise 1.1\n\nx"), '"### Exercise 1.1 · What it is about"'),
+    ("exercises", in_section(1, source="### Exercise 1.1 · A\n\n*4 minutes · ★☆☆ easy*"), "*3 minutes · ★☆☆ easy*"),
+    ("exercises", in_section(3, tags=["exercise"]), "tagged exercise, exercise-check, solution"),
+    ("exercises", exercises_with(lambda c: c.pop(8)), "three code cells must follow"),
+    ("exercises", exercises_with(lambda c: c.insert(5, code("x = 1", "exercise"))), "under no exercise's heading"),
+    ("exercises", in_section(2, source="def double(x):\n    return x"), "a stub defines one name"),
+    ("exercises", in_section(2, source="x = None\ny = None"), "a stub defines one name"),
+    ("exercises", in_section(3, source='check("1.2", double)'), 'nothing else: check("1.1", double)'),
+    ("exercises", in_section(3, source='x = 1\ncheck("1.1", double)'), "nothing else"),
+    ("exercises", in_section(3, outputs=[]), 'the card "not solved yet"'),
+    ("exercises", in_section(4, source='double_solution = 1\ncheck("1.1", double_solution)'), "its first line must be"),
+    ("exercises", in_section(4, tags=["solution"]), "fold it"),
+    ("exercises", exercises_with(lambda c: c[4].metadata.pop("jupyter")), "fold it"),
+    (
+        "exercises",
+        in_section(4, source='# Solution to exercise 1.1\ndouble = 2\ncheck("1.1", double)'),
+        "and not double",
+    ),
+    ("exercises", in_section(4, source="# Solution to exercise 1.1\ndouble_solution = 2"), "end with check"),
+    ("exercises", in_section(4, outputs=[]), 'the card "right"'),
     ("data_in_use", output(3), "does not say which"),
     ("plain_python", put(5, "%matplotlib inline"), "%matplotlib"),
     ("plain_python", put(5, "files = !ls"), "!ls"),
@@ -305,7 +386,7 @@ KEPT = [
     put(5, "x = 1; y = 2\nname = 'a;'\ntext = '''\nplot(x);\n'''\n# x;"),
     put(5, "from matplotlib import pyplot as plt\nimport numpy as np, os.path"),
     put(2, "## X\n\n[a](https://example.org/home/x) [b](02_and_then.ipynb 'title') `[c](none.md)`"),
-    put(7, "## What we found\n\n**Next:** a line,\nthen [02 · And then?](02_and_then.ipynb)\n\n## Exercises\n\nB."),
+    put(7, "## What we found\n\n**Next:** a line,\nthen [02 · And then?](02_and_then.ipynb)\n\n## And more\n\nB."),
     lambda s: (
         s.cells[6].update(outputs=[new_output("error", ename="E", evalue="", traceback=[])])
         or s.cells[6].metadata.update(tags=["raises-exception"])
@@ -322,6 +403,8 @@ KEPT = [
     claims_with(put_source('claims.claim(number="1.1", verdict="holds")')),
     claims_with(put_source('for arm in arms:\n    measure(arm)\nclaim(\n    "1.1",\n    verdict="holds",\n)')),
     on_card(over=None, sentence='Is it "really" slower?', finding="“Not at all.”"),
+    exercises_with(),
+    in_section(2, source="double: int = None  # a number"),
 ]
 
 

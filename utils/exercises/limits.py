@@ -13,9 +13,11 @@ import math
 import os
 import re
 import signal
+import sys
 import threading
 import time
 import traceback
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -125,7 +127,7 @@ class _TensorLimit(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """A wish of PyTorch's own: without it, the first operation imports all of torch._dynamo, which takes seconds."""
+        """Spares the import of torch._dynamo at the first operation, which takes seconds."""
         return False
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -211,10 +213,14 @@ def _has_signal() -> bool:
 
 
 def _with_signal(body: Callable[[], None], seconds: float, outcome: Outcome) -> None:
-    end, resident = time.monotonic() + seconds, _statm(1)
+    end, resident, ended = time.monotonic() + seconds, _statm(1), False
 
     def tick(number, frame):
         nonlocal end, resident
+        if ended:
+            return
+        if time.monotonic() > end and _imports(frame):
+            end = time.monotonic() + PATIENCE  # stopped now, it would leave half a module behind
         if time.monotonic() > end:
             end += PATIENCE
             raise TimeUp
@@ -227,19 +233,35 @@ def _with_signal(body: Callable[[], None], seconds: float, outcome: Outcome) -> 
     try:
         signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
         body()
+        ended = True
     except (TimeUp, TooLarge) as error:  # raised just as the body ended
+        ended = True
         outcome.error = error
     finally:
+        ended = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _interrupt(worker: threading.Thread) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), ctypes.py_object(TimeUp))
+
+
+def _imports(frame: types.FrameType | None) -> bool:
+    """Whether a frame stands inside an import."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _with_thread(body: Callable[[], None], seconds: float, outcome: Outcome) -> None:
     worker = threading.Thread(target=body, daemon=True)
     worker.start()
     worker.join(seconds)
+    while worker.is_alive() and _imports(sys._current_frames().get(worker.ident)):
+        worker.join(PATIENCE)
     if worker.is_alive():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), ctypes.py_object(TimeUp))
+        _interrupt(worker)
         worker.join(PATIENCE)
         outcome.error, outcome.unstoppable = outcome.error or TimeUp(), worker.is_alive()
 

@@ -60,6 +60,8 @@ def html(verdict: Verdict, exercise: Exercise) -> str:
     )
     waiting = f" &nbsp; {exercise.minutes} minutes · {exercise.difficulty}" if verdict.state == "not solved yet" else ""
     said = "".join(f"<p>{_marked(part)}</p>" for part in verdict.message.split("\n") if part)
+    if verdict.state == "right" and said:  # folded: the solution's card stands in the notebook for all to see
+        said = f"<details><summary>Why, and what to take along</summary>{said}</details>"
     printed = f"<p>Your code printed:</p><pre>{escape(verdict.printed)}</pre>" if verdict.printed else ""
     hints = "" if verdict.state == "right" else _hints(exercise)
     return (
