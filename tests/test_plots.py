@@ -146,7 +146,7 @@ def texts(figure: Figure) -> list[str]:
 
 
 def test_every_function_that_draws_is_tested_here():
-    assert set(plots.__all__) == {*DRAW, "Line", "show"}
+    assert set(plots.__all__) == {*DRAW, "Line", "show", "veil", "veiled"}
 
 
 @pytest.mark.parametrize("name", DRAW)
@@ -666,3 +666,9 @@ def test_a_graph_with_an_unknown_node_is_refused():
     with pytest.raises(KeyError):
         plots.graph({"x": (0, 0, "x")}, edges=[("x", "y")], alt=ALT)
     assert plt.get_fignums() == []
+
+
+def test_a_veiled_text_is_unreadable_and_comes_back():
+    text = "Two curves: γ rises, β does not."
+    assert plots.veiled(plots.veil(text)) == text
+    assert not set(plots.veil(text).split()) & set(text.split())

@@ -5,6 +5,7 @@ grey line, the learner's guess a black star. Layers run from left to right. Each
 a sentence of alternative text for it, which is also printed under the figure.
 """
 
+import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ __all__ = [
     "runs",
     "show",
     "signal",
+    "veil",
+    "veiled",
 ]
 
 WITHOUT, WITH, THEORY = "without", "with", "theory"
@@ -112,6 +115,16 @@ def show(figure: Figure, alt: str) -> None:
         raw=True,
     )
     display(Markdown(f"*{alt}*"))
+
+
+def veil(text: str) -> str:
+    """A text in a form that the eye does not read, for handouts: an alternative text says what one is to guess."""
+    return base64.b64encode(text.encode()).decode()
+
+
+def veiled(code: str) -> str:
+    """The text that `veil` has made unreadable."""
+    return base64.b64decode(code).decode()
 
 
 @contextmanager

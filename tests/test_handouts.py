@@ -1,0 +1,212 @@
+"""What `make handouts` writes: nothing that is to be found out, and everything else."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import notebook_rules as rules
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from test_tools import load
+
+from utils.exercises.definitions import of_notebook
+from utils.plots import veiled
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+OF_EXECUTED = {"claims", "data_in_use", "exercises", "execution_counts"}  # rules that ask for outputs, or solutions
+TRIVIAL = 12  # characters: a shorter line of a solution may stand anywhere, such as `return x`
+
+load("kernels")
+load("run")
+handouts = load("handouts")
+each = pytest.mark.parametrize("name", [path.name for path in NOTEBOOKS], ids=lambda name: name[:2])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The handouts and the instructor's copies of all notebooks: name → notebook."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "data").mkdir()
+    (root / "data" / "README.md").touch()
+    for path in NOTEBOOKS:
+        handouts.build(path, root)
+
+    def read(folder):
+        return {path.name: nbformat.read(path, as_version=4) for path in (root / "build" / folder).glob("*.ipynb")}
+
+    stored = {path.name: nbformat.read(path, as_version=4) for path in NOTEBOOKS}
+    return SimpleNamespace(root=root, stored=stored, handouts=read("handouts"), instructor=read("instructor"))
+
+
+def lines(cells):
+    return {line.strip() for cell in cells for line in cell.source.splitlines()}
+
+
+def solutions(notebook):
+    return [cell for cell in notebook.cells if "solution" in rules.tags(cell)]
+
+
+def test_every_notebook_has_both_copies(built):
+    names = {path.name for path in NOTEBOOKS}
+    assert set(built.handouts) == set(built.instructor) == names
+
+
+def test_no_handout_holds_a_line_of_a_solution(built):
+    """But for lines that the lesson itself holds, in a cell that is no solution."""
+    told = lines(
+        cell for notebook in built.stored.values() for cell in notebook.cells if cell not in solutions(notebook)
+    )
+    secret = lines(cell for notebook in built.stored.values() for cell in solutions(notebook)) - told
+    secret = {line for line in secret if len(line) >= TRIVIAL}
+    assert len(secret) > 20
+    for name, notebook in built.handouts.items():
+        text = nbformat.writes(notebook)
+        plain = "\n".join(cell.source for cell in notebook.cells)
+        assert not [line for line in secret if line in plain], name
+        assert "Solution to exercise" not in text
+        assert "_solution" not in text
+        assert handouts.OF_SOLUTIONS.strip() not in plain
+
+
+@each
+def test_a_handout_holds_no_output_no_remark_and_no_solution(built, name):
+    for cell in built.handouts[name].cells:
+        assert "solution" not in rules.tags(cell)
+        assert cell.metadata["slideshow"]["slide_type"] != "notes"
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+
+
+@each
+def test_a_handout_is_else_the_notebook(built, name):
+    kept = [cell for cell in built.stored[name].cells if "solution" not in rules.tags(cell)]
+    kept = [cell for cell in kept if cell.metadata["slideshow"]["slide_type"] != "notes"]
+    made = built.handouts[name].cells
+    assert [cell.id for cell in made] == [cell.id for cell in kept]
+    for mine, theirs in zip(made, kept, strict=True):
+        if mine.cell_type == "code" and "alt=" not in theirs.source:
+            assert mine.source == theirs.source
+
+
+@each
+def test_alternative_texts_are_veiled_and_come_back(built, name):
+    def texts(notebook):
+        calls = [node for cell in rules.code_cells(notebook) for node in ast.walk(rules.tree(cell))]
+        return [k.value for call in calls if isinstance(call, ast.Call) for k in call.keywords if k.arg == "alt"]
+
+    before, after = texts(built.stored[name]), texts(built.handouts[name])
+    assert len(before) == len(after)
+    for plain, hidden in zip(before, after, strict=True):
+        assert ast.unparse(hidden.func) == "plots.veiled"
+        assert veiled(ast.literal_eval(hidden.args[0])) == plain.value
+    if after:
+        assert "from utils import" in built.handouts[name].cells[1].source
+        assert re.search(r"(?m)^from utils import .*\bplots\b", built.handouts[name].cells[1].source)
+
+
+@each
+@pytest.mark.parametrize("folder", ["handouts", "instructor"])
+@pytest.mark.parametrize(
+    "rule", [rule for rule in rules.RULES if rule.__name__ not in OF_EXECUTED], ids=lambda rule: rule.__name__
+)
+def test_form(built, rule, folder, name):
+    notebook = getattr(built, folder)[name]
+    path = built.root / "build" / folder / name
+    if rule.__name__ == "short_cells":  # a veiled text is longer, and nobody reads it aloud
+        return
+    assert rule(notebook, path) == []
+
+
+@each
+def test_the_instructors_copy_shows_everything(built, name):
+    made, stored = built.instructor[name], built.stored[name]
+    assert [c.get("outputs") for c in made.cells if c.cell_type == "code"] == [
+        c.get("outputs") for c in stored.cells if c.cell_type == "code"
+    ]
+    for cell in solutions(made):
+        assert "hide-input" not in rules.tags(cell)
+        assert "jupyter" not in cell.metadata
+    text = "\n".join(cell.source for cell in made.cells)
+    for number, exercise in of_notebook(name[:2]).items():
+        assert f"**For the lecturer: exercise {number}.**" in text
+        assert all(mistake.message in text for mistake in exercise.mistakes)
+
+
+# --- running them
+
+
+def small_notebook(folder):
+    """A notebook with one exercise, of which the handout takes a second to run."""
+    folder.mkdir(parents=True)
+    slide = {"slideshow": {"slide_type": "skip"}}
+    cells = [
+        new_markdown_cell("# 02 · A small one?", metadata=slide),
+        new_code_cell(
+            "from utils import plots\nfrom utils.exercises import check",
+            metadata=slide,
+            outputs=[new_output("stream", text="an output\n")],
+        ),
+        new_markdown_cell("Say this aloud.", metadata={"slideshow": {"slide_type": "notes"}}),
+        new_code_cell("_ = dict(\n    alt='Ünder ' 'a'\n)", metadata=slide),
+        new_markdown_cell(f"## Exercises\n\nTry.{handouts.OF_SOLUTIONS}", metadata=slide),
+        new_code_cell("number = None", metadata={**slide, "tags": ["exercise"]}),
+        new_code_cell('check("2.1", number)', metadata={**slide, "tags": ["exercise-check"]}),
+        new_code_cell(
+            '# Solution to exercise 2.1\nnumber_solution = 1\ncheck("2.1", number_solution)',
+            metadata={**slide, "tags": ["solution", "hide-input"], "jupyter": {"source_hidden": True}},
+        ),
+    ]
+    nbformat.write(new_notebook(cells=cells), folder / "02_a_small_one.ipynb")
+
+
+def test_handouts_are_run_with_nbval_and_checks_say_not_solved_yet(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    small_notebook(tmp_path / "notebooks")
+    assert handouts.main(["--run"], tmp_path) == 0
+    assert re.search(r"02_a_small_one +\d+\.\d s  ok", capsys.readouterr().out)
+    made = tmp_path / "build" / "handouts" / "02_a_small_one.ipynb"
+    text = made.read_text("utf-8")
+    assert "an output" not in text
+    assert "aloud" not in text
+    assert "Ünder" not in text
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--nbval-lax",
+         "--nbval-current-env", str(made)],
+        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_check_that_says_anything_else_and_a_cell_that_fails_are_failures(tmp_path, monkeypatch, capsys):
+    def solved(notebook, folder):
+        card = {"exercise": {"number": "2.1", "state": "right", "key": ""}}
+        notebook.cells[5].outputs = [new_output("display_data", metadata=card)]
+
+    def broken(notebook, folder):
+        raise load("run").NotebookFailure("cell 3: ValueError")
+
+    small_notebook(tmp_path / "notebooks")
+    for execute, words in ((solved, "cell 6: its check says ['right']"), (broken, "FAILED: cell 3: ValueError")):
+        monkeypatch.setattr(handouts, "execute", execute)
+        assert handouts.main(["--run"], tmp_path) == 1
+        assert words in capsys.readouterr().out
+
+
+def test_an_alternative_text_that_is_computed_cannot_be_veiled():
+    with pytest.raises(ValueError, match="line 2: the alternative text must be a literal"):
+        handouts.with_veiled_texts("draw(\n    alt=f'{x} rises.')")
+    assert handouts.with_veiled_texts("%%writefile a.py\nx(alt='A.')") == "%%writefile a.py\nx(alt='A.')"
+    two = "a(alt='One.'); b(1, alt='Two, ' 'ü.', c=3)"
+    made = handouts.with_veiled_texts("a(alt='One.')\nb('ü', alt='Two, '\n  'ü.', c=3)")
+    assert made.startswith("a(alt=plots.veiled(\n")
+    assert made.endswith('"\n), c=3)')
+    assert two not in made

@@ -1,0 +1,185 @@
+"""Writes what a lecturer gives away, and what a lecturer keeps (`make handouts`).
+
+    python tools/handouts.py [NAME...]        build/handouts/ and build/instructor/, from notebooks/
+    python tools/handouts.py --run [NAME...]  the same, and then executes the handouts: each check must say that its
+                                              exercise is not solved yet
+
+A handout is a notebook without its solutions, its outputs and its lecturer's remarks (cells of the slide type "notes").
+Its figures' alternative texts say what there is to see, and so would give away what one is to guess: they stay, for
+those who cannot see the figure, but in a form that the eye does not read, `alt=plots.veiled("…")`. The instructor's
+copy has the solutions unfolded, the outputs, the remarks, and under each exercise what its check looks for.
+
+NAME is the beginning of a file's name: 01, or 03_what.
+"""
+
+import argparse
+import ast
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_markdown_cell
+from run import CELL_SECONDS, NotebookFailure, execute, select, write
+
+from utils.exercises.definitions import Choice, Number, of_notebook
+from utils.plots import veil
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDTH = 88  # of the lines of a veiled text
+OF_SOLUTIONS = " The solution is the folded cell after the check."  # stands under "## Exercises"
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def is_remark(cell):
+    return cell.metadata.get("slideshow", {}).get("slide_type") == "notes"
+
+
+# --- the handout
+
+
+def handout(notebook):
+    """A notebook as it is given away: a new one, without solutions, outputs and remarks."""
+    made = nbformat.from_dict(notebook)
+    made.cells = [cell for cell in made.cells if "solution" not in tags(cell) and not is_remark(cell)]
+    for cell in made.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+            cell.source = with_veiled_texts(cell.source)
+        else:
+            cell.source = moved(cell.source.replace(OF_SOLUTIONS, ""))
+    return made
+
+
+def moved(source):
+    """Markdown whose links lead out of build/handouts/ as they led out of notebooks/."""
+    return source.replace("](../", "](../../")
+
+
+def with_veiled_texts(source):
+    """A cell's source with each `alt="…"` veiled.
+
+    Raises:
+        ValueError: an alternative text that is computed.
+    """
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # %%writefile, which draws nothing
+        return source
+    texts = [
+        keyword for node in ast.walk(tree) if isinstance(node, ast.Call) for keyword in node.keywords
+        if keyword.arg == "alt"
+    ]  # fmt: skip
+    lines = source.split("\n")
+    for keyword in sorted(texts, key=lambda keyword: keyword.lineno, reverse=True):
+        text = keyword.value
+        if not (isinstance(text, ast.Constant) and isinstance(text.value, str)):
+            raise ValueError(f"line {text.lineno}: the alternative text must be a literal, so that it can be veiled")
+        first, last = text.lineno - 1, text.end_lineno - 1
+        before = lines[first].encode()[: text.col_offset].decode()
+        after = lines[last].encode()[text.end_col_offset :].decode()
+        indent = " " * (len(lines[first]) - len(lines[first].lstrip()))
+        lines[first : last + 1] = [before + veiled_call(text.value, indent) + after]
+    return "\n".join(lines)
+
+
+def veiled_call(text, indent):
+    """The call that gives the text back, in lines of a bearable length."""
+    code = veil(text)
+    parts = [code[i : i + WIDTH] for i in range(0, len(code), WIDTH)]
+    inner = "\n".join(f'{indent}    "{part}"' for part in parts)
+    return f"plots.veiled(\n{inner}\n{indent})"
+
+
+# --- the instructor's copy
+
+
+def instructor(notebook, number):
+    """A notebook for the lecturer: outputs kept, solutions unfolded, and what each check looks for."""
+    made = nbformat.from_dict(notebook)
+    exercises = of_notebook(number)
+    cells = []
+    for cell in made.cells:
+        if cell.cell_type == "markdown":
+            cell.source = moved(cell.source)
+        if "solution" in tags(cell):
+            cell.metadata["tags"] = [tag for tag in tags(cell) if tag != "hide-input"]
+            cell.metadata.pop("jupyter", None)
+        cells.append(cell)
+        for key, exercise in exercises.items():
+            if "solution" in tags(cell) and cell.source.startswith(f"# Solution to exercise {key}\n"):
+                metadata = {"slideshow": {"slide_type": "notes"}}
+                cells.append(new_markdown_cell(remarks(key, exercise), id=f"{cell.id}-remarks", metadata=metadata))
+    made.cells = cells
+    return made
+
+
+def remarks(number, exercise):
+    """What a lecturer wants to know of an exercise: the mistakes its check names, and the hints."""
+    lines = [f"**For the lecturer: exercise {number}.** Its check names these mistakes:", ""]
+    for mistake in exercise.mistakes:
+        given = f"{mistake.value:.4g}: " if isinstance(exercise, Number) else ""
+        given = f"{mistake.key}: " if isinstance(exercise, Choice) else given
+        lines.append(f"- {given}{mistake.message}")
+    lines += ["", "Its hints:", "", *(f"{i}. {hint}" for i, hint in enumerate(exercise.hints, 1))]
+    return "\n".join([*lines, *(["", f"To take along: {exercise.remark}"] if exercise.remark else [])])
+
+
+# --- running the handouts
+
+
+def unsolved(notebook, folder):
+    """Execute a handout, with `folder` as its working folder.
+
+    Raises:
+        NotebookFailure: it did not run through, or a check did not say that its exercise is not solved yet.
+    """
+    execute(notebook, folder)
+    for number, cell in enumerate(notebook.cells, 1):
+        if "exercise-check" in tags(cell):
+            states = [output.metadata.exercise.state for output in cell.outputs if "exercise" in output.metadata]
+            if states != ["not solved yet"]:
+                raise NotebookFailure(f"cell {number}: its check says {states}, and not that it is not solved yet")
+
+
+def build(path, root=ROOT):
+    """Write the two copies of a notebook; the path of the handout."""
+    stored = nbformat.read(path, as_version=4)
+    copies = {"handouts": handout(stored), "instructor": instructor(stored, path.name[:2])}
+    for folder, made in copies.items():
+        target = root / "build" / folder
+        target.mkdir(parents=True, exist_ok=True)
+        write(made, target / path.name)
+    return root / "build" / "handouts" / path.name
+
+
+def main(arguments, root=ROOT):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="the beginning of a file's name, such as 01")
+    parser.add_argument("--run", action="store_true", help=f"execute the handouts, at most {CELL_SECONDS} s a cell")
+    options = parser.parse_args(arguments)
+    failed = 0
+    for path in select(root / "notebooks", options.names):
+        start = time.monotonic()
+        try:
+            made = build(path, root)
+            if options.run:
+                unsolved(nbformat.read(made, as_version=4), made.parent)
+        except (NotebookFailure, ValueError) as problem:
+            failed += 1
+            print(f"[handouts] {path.stem:<48} FAILED: {problem}", flush=True)
+        else:
+            print(f"[handouts] {path.stem:<48} {time.monotonic() - start:6.1f} s  ok", flush=True)
+    print("[handouts] written to build/handouts (to give away) and build/instructor (to keep)")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("\n[handouts] stopped", file=sys.stderr)
+        sys.exit(130)
