@@ -1,7 +1,5 @@
 """The exercises of notebook 04: evaluation mode and running estimates."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
@@ -143,11 +141,6 @@ def first_batch_only(network: nn.Module, batches: list[Tensor]) -> None:
 
 def one_large_batch(network: nn.Module, batches: list[Tensor]) -> None:
     recalibrated(network, [torch.cat(batches)])
-
-
-def on_a_copy(network: nn.Module, batches: list[Tensor]) -> None:
-    recalibrated(copy.deepcopy(network), batches)
-    network.eval()
 
 
 EXERCISES = {
