@@ -1,6 +1,7 @@
 """What every layer's activations and gradients look like, step by step: the course's measuring instrument."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from html import escape
 from itertools import groupby
 
@@ -13,6 +14,9 @@ __all__ = ["ActivationStats", "Summary"]
 MOMENTS = ("mean", "std", "spread", "dead")
 BLOCK = 16  # steps whose samples are reduced together: sixteen small reductions cost about as much as one
 IMAGES = 32  # of a batch, at most, in a sample
+LARGE = 16_384  # values: from here on sums in float32 are worth their checks
+ORDINARY = (1e-12, 1e12)  # magnitudes whose squares float32 can add up
+CHUNK = 65_536  # values that are sorted into bins at a time: they stay in the processor's cache
 
 
 class ActivationStats:
@@ -83,7 +87,7 @@ class ActivationStats:
         self._rows: list[np.ndarray] = []  # a step: (layers, 5), the moments and the gradient norm
         self._histograms: list[np.ndarray] = []  # a step: (layers, bins)
         self._last_run: dict[int, tuple[int, int]] = {}  # layer → (row, how often it has run in that step)
-        self._pending: list[tuple[int, int, int, Tensor]] = []  # (kind, layer, row, values) not reduced yet
+        self._pending: list[tuple[int, int, int, float, Tensor]] = []  # (kind, layer, row, factor, values): to reduce
 
     # --- recording
 
@@ -134,27 +138,26 @@ class ActivationStats:
         """Remember an activation (kind 0) or a gradient (kind 1): a copy of a sample, or, of everything, the result."""
         if self._sample is None:
             self._reduce(kind, layer, [row], values[None])
-        elif kind == 0:
-            self._pending.append((kind, layer, row, _strided_sample(values, self._sample).clone()))
-        else:
-            scale = (values.numel() / _strided_sample(values, self._sample).numel()) ** 0.5
-            self._pending.append((kind, layer, row, _strided_sample(values, self._sample) * scale))
+            return
+        sample = _strided_sample(values, self._sample).clone()
+        factor = (values.numel() / sample.numel()) ** 0.5 if kind == 1 else 1.0
+        self._pending.append((kind, layer, row, factor, sample))
 
     def _reduce_pending(self) -> None:
         """Reduce what was kept, all steps of a layer at once; a last, smaller batch makes a group of its own."""
         pending, self._pending = sorted(self._pending, key=lambda item: item[:3]), []
-        for (kind, layer, _), group in groupby(pending, key=lambda item: (*item[:2], item[3].shape)):
-            items = list(group)
-            self._reduce(kind, layer, [row for _, _, row, _ in items], torch.stack([values for *_, values in items]))
+        for (kind, layer, _), group in groupby(pending, key=lambda item: (*item[:2], item[4].shape)):
+            _, _, rows, factors, values = zip(*group, strict=True)
+            self._reduce(kind, layer, rows, torch.stack(values), factors)
 
-    def _reduce(self, kind: int, layer: int, rows: list[int], values: Tensor) -> None:
+    def _reduce(
+        self, kind: int, layer: int, rows: Sequence[int], values: Tensor, factors: Sequence[float] = (1.0,)
+    ) -> None:
         """values: (steps, N, C, ...) → the numbers of these rows."""
         values = values if values.dtype == torch.float64 else values.float()
         if kind == 1:
-            values, scale = _scaled(values)
-            norms = torch.linalg.vector_norm(values.flatten(1), dim=1).double().cpu() * scale
-            for row, norm in zip(rows, norms.tolist(), strict=True):
-                self._rows[row][layer, -1] = norm
+            for row, norm, factor in zip(rows, _norms(values), factors, strict=True):
+                self._rows[row][layer, -1] = norm * factor
             return
         for row, moments in zip(rows, _moments(values).numpy(), strict=True):
             self._rows[row][layer, :-1] = moments
@@ -256,16 +259,24 @@ def _select(model: nn.Module, layers) -> tuple[list[str], list[nn.Module]]:
 
 def _strided_sample(x: Tensor, size: int) -> Tensor:
     """At most about `size` values of x (N, C, ...): evenly spaced images, every channel, evenly spaced positions."""
-    if x.numel() <= size:
-        return x
-    images = min(len(x), IMAGES, max(8, size // x.shape[1]))
-    index: list[slice] = [_spaced(len(x), images), slice(None)]
-    left, space = max(1, size // (images * x.shape[1])), x.shape[2:]
-    for i, extent in enumerate(space):
-        take = max(1, min(extent, round(left ** (1 / (len(space) - i)))))
-        index.append(_spaced(extent, take))
-        left = max(1, left // take)
-    return x[tuple(index)]
+    shape, strides, offset = _places(x.shape, x.stride(), size)
+    return x.as_strided(shape, strides, x.storage_offset() + offset)
+
+
+@lru_cache(maxsize=1024)  # a layer's shape is the same at each step, and slicing costs as much as copying the sample
+def _places(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> tuple[tuple, tuple, int]:
+    """Where the sample of a tensor of this shape is in its memory: shape, strides and offset."""
+    x = torch.empty_strided(shape, strides, device="meta")
+    if x.numel() > size:
+        images = min(len(x), IMAGES, max(8, size // x.shape[1]))
+        index: list[slice] = [_spaced(len(x), images), slice(None)]
+        left, space = max(1, size // (images * x.shape[1])), x.shape[2:]
+        for i, extent in enumerate(space):
+            take = max(1, min(extent, round(left ** (1 / (len(space) - i)))))
+            index.append(_spaced(extent, take))
+            left = max(1, left // take)
+        x = x[tuple(index)]
+    return tuple(x.shape), x.stride(), x.storage_offset()
 
 
 def _spaced(extent: int, take: int) -> slice:
@@ -275,33 +286,97 @@ def _spaced(extent: int, take: int) -> slice:
 
 
 def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x: (S, ...) → x over its largest magnitude in each step, and those magnitudes (S,), float64 on the CPU.
+    """x: (S, ...) → x over its largest magnitude in each step, and those magnitudes (S,), both float64 on the CPU.
 
-    In a deep network values of 1e±23 do occur; their squares would leave float32.
+    In a deep network values of 1e±23 do occur, and their squares leave float32.
     """
-    largest = torch.linalg.vector_norm(x.flatten(1), ord=torch.inf, dim=1)
+    x = x.cpu().double()
+    rows = x.flatten(1)
+    largest = torch.maximum(rows.amax(1), -rows.amin(1))
     largest = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
-    return x / largest.view(-1, *[1] * (x.ndim - 1)), largest.double().cpu()
+    return x / largest.view(-1, *[1] * (x.ndim - 1)), largest
+
+
+def _ordinary(x: Tensor) -> bool:
+    """Whether x is so large a tensor, of such magnitudes, that its squares may be added up in float32.
+
+    A look at about a thousand values is enough for that: what is larger still shows in the sum. It is also what keeps
+    squares from being denormal numbers, with which processors are a hundred times as slow.
+    """
+    if x.dtype != torch.float32 or x.numel() < LARGE or not x.is_contiguous():
+        return False
+    few = x.view(-1)[:: max(1, x.numel() // 1024)]
+    return ORDINARY[0] < few.abs().amax().item() < ORDINARY[1]
+
+
+def _norms(x: Tensor) -> list[float]:
+    """x: (S, ...) → the Euclidean norm of each step."""
+    if len(x) == 1 and _ordinary(x):
+        norm = torch.linalg.vector_norm(x).item()
+        if norm < ORDINARY[1]:  # neither infinite nor NaN
+            return [norm]
+    x, largest = _scaled(x)
+    return (torch.linalg.vector_norm(x.flatten(1), dim=1) * largest).tolist()
 
 
 def _moments(x: Tensor) -> Tensor:
     """x: (S, N, C, ...) → (S, 4), float64 on the CPU: mean, std, spread across images, share of constant channels."""
-    channels = x.flatten(3) if x.ndim > 3 else x[..., None]  # (S, N, C, P)
-    same = channels.amax((1, 3)) == channels.amin((1, 3))  # (S, C)
-    dead = (same | channels.isnan().all(3).all(1)).float().mean(1)
-    x, scale = _scaled(x)
-    rows = x.flatten(1)  # (S, N·C·…)
-    mean = rows.mean(1)
-    std = (rows - mean[:, None]).square_().mean(1).sqrt()
-    spread = (x - x.mean(1, keepdim=True)).square_().flatten(1).mean(1).sqrt()
-    scaled = torch.stack([mean, std, spread], dim=1).double().cpu() * scale[:, None]
-    return torch.cat([scaled, dead[:, None].double().cpu()], dim=1)
+    x = x.flatten(3) if x.ndim > 3 else x[..., None]  # (S, N, C, P)
+    if len(x) == 1 and _ordinary(x) and (moments := _moments_in_one_pass(x[0])) is not None:
+        return moments
+    dead = (_constant(x) | x.isnan().all(3).all(1)).double().mean(1).cpu()
+    x, largest = _scaled(x)
+    first = x[:, :1]
+    x = x - first  # then squares can be added up in one pass, even if images differ in the last digits only
+    across = x.mean(1)  # (S, C, P)
+    spread = (x.square().mean((1, 2, 3)) - across.square().mean((1, 2))).clamp_(min=0)
+    units = across + first[:, 0]
+    mean = units.mean((1, 2))
+    std = (spread + (units - mean[:, None, None]).square().mean((1, 2))).sqrt()
+    return torch.stack([mean * largest, std * largest, spread.sqrt() * largest, dead], dim=1)
+
+
+def _moments_in_one_pass(x: Tensor) -> Tensor | None:
+    """x: (N, C, P), float32 → (1, 4) as `_moments`, reading x twice; None where float32 has too few digits for it."""
+    units = (x.new_ones(len(x)) @ x.flatten(1)).view(x.shape[1:]) / len(x)  # (C, P): each unit's mean
+    square = torch.linalg.vector_norm(x.flatten(1), dim=1).double().square().sum().item() / x.numel()
+    double = units.cpu().double()
+    spread = square - double.square().mean().item()
+    if not 0.05 * square < spread < ORDINARY[1] ** 2:  # also NaN
+        return None
+    mean = double.mean()
+    std = (spread + (double - mean).square().mean()).sqrt()
+    # A channel of one value has one mean at all places: only those, few, have to be looked at.
+    suspects = (units.amax(1) - units.amin(1) <= 1e-5 * units.abs().amax(1)).nonzero()[:, 0]
+    dead = _constant(x[None, :, suspects]).sum() / x.shape[1] if len(suspects) else torch.zeros(())
+    return torch.stack([mean, std, mean.new_tensor(spread**0.5), dead.cpu().double()])[None]
+
+
+def _constant(x: Tensor) -> Tensor:
+    """x: (S, N, C, P) → (S, C): which channels have one value only."""
+    return x.amax(1).amax(2) == x.amin(1).amin(2)  # one dimension after the other: ten times as fast as both at once
 
 
 def _histogram(x: Tensor, bins: int, low: float, high: float) -> Tensor:
     """x: (S, ...) → (S, bins): the share of values in each bin; values that are not numbers are in none."""
     rows = x.flatten(1)
-    index = ((rows - low) * (bins / (high - low))).nan_to_num(-1e9, 1e9, -1e9).clamp_(0, bins - 1).long()
-    index += torch.arange(len(rows), device=x.device)[:, None] * bins
-    counts = torch.bincount(index.flatten(), weights=(~rows.isnan()).flatten().double(), minlength=len(rows) * bins)
-    return counts.view(len(rows), bins) / rows.shape[1]
+    if rows.isnan().any():
+        index = ((rows - low) * (bins / (high - low))).nan_to_num(-1e9, 1e9, -1e9).clamp_(0, bins - 1).long()
+        index += torch.arange(len(rows), device=x.device)[:, None] * bins
+        counts = torch.bincount(index.flatten(), weights=(~rows.isnan()).flatten().double(), minlength=len(rows) * bins)
+    elif len(rows) == 1 and rows.numel() % 2 == 0 and bins < 128:
+        counts = _counts_of_pairs(rows[0], bins, low, high)
+    else:
+        index = (rows - low).mul_(bins / (high - low)).clamp_(0, bins - 1).int()
+        index += torch.arange(len(rows), device=x.device, dtype=torch.int32)[:, None] * bins
+        counts = torch.bincount(index.flatten(), minlength=len(rows) * bins)
+    return counts.view(len(rows), bins).double() / rows.shape[1]
+
+
+def _counts_of_pairs(x: Tensor, bins: int, low: float, high: float) -> Tensor:
+    """x: (values,), an even number → (bins,): how many there are in each bin, counted two at a time."""
+    index = torch.empty(x.numel(), dtype=torch.uint8, device=x.device)
+    for part, target in zip(x.split(CHUNK), index.split(CHUNK), strict=True):
+        target.copy_((part - low).mul_(bins / (high - low)).clamp_(0, bins - 1))
+    pairs = torch.bincount(index.view(torch.int16), minlength=128 * 256).view(128, 256)
+    return pairs.sum(0)[:bins] + pairs.sum(1)[:bins]
