@@ -1,7 +1,7 @@
 """What every layer's activations and gradients look like, step by step: the course's measuring instrument."""
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from html import escape
 from itertools import groupby
 
@@ -111,9 +111,6 @@ class ActivationStats:
             if len(self._steps) % BLOCK == 0:
                 self._reduce_pending()
             self._steps.append(self._steps_seen)
-            self._rows.append(np.full((len(self.names), len(MOMENTS) + 1), np.nan))
-            if self._with_histogram:
-                self._histograms.append(np.full((len(self.names), len(self.bin_edges) - 1), np.nan, np.float32))
         self._steps_seen += model.training
 
     def _record(self, layer: int, output: Tensor) -> None:
@@ -121,42 +118,53 @@ class ActivationStats:
             return
         if not isinstance(output, Tensor) or output.ndim < 2:
             raise TypeError(f"layer {self.names[layer]!r} must return a tensor (N, C, ...); it returned {type(output)}")
-        row = len(self._rows) - 1
-        before = self._last_run.get(layer, (row, 0))
-        this_run = self._last_run[layer] = (row, before[1] + 1 if before[0] == row else 1)
-        self._keep(0, layer, row, output.detach())
-
-        def keep_gradient(gradient: Tensor) -> None:
-            superseded = self._last_run[layer][0] == row and self._last_run[layer] != this_run
-            if not superseded:  # a layer that runs twice gets its gradients in reverse order
-                self._keep(1, layer, row, gradient.detach())
-
+        row = len(self._steps) - 1
+        last_row, runs = self._last_run.get(layer, (row, 0))
+        this_run = self._last_run[layer] = (row, runs + 1 if last_row == row else 1)
+        self._keep(0, layer, row, output)
         if output.requires_grad:
-            output.register_hook(keep_gradient)
+            output.register_hook(partial(self._record_gradient, layer, this_run))
+
+    def _record_gradient(self, layer: int, run: tuple[int, int], gradient: Tensor) -> None:
+        last = self._last_run[layer]
+        if last == run or last[0] != run[0]:  # a layer that runs twice gets its gradients in reverse order
+            self._keep(1, layer, run[0], gradient)
 
     def _keep(self, kind: int, layer: int, row: int, values: Tensor) -> None:
         """Remember an activation (kind 0) or a gradient (kind 1): a copy of a sample, or, of everything, the result."""
+        # Between a network's large operations each call here finds the processor's caches cold, and costs ten times as
+        # much as in a loop of its own: so as few as possible, and all that can wait waits for _reduce_pending.
+        if values.requires_grad:
+            values = values.detach()
         if self._sample is None:
             self._reduce(kind, layer, [row], values[None])
-            return
-        sample = _strided_sample(values, self._sample).clone()
-        factor = (values.numel() / sample.numel()) ** 0.5 if kind == 1 else 1.0
-        self._pending.append((kind, layer, row, factor, sample))
+        else:
+            sample = values.take(_places(values.shape, self._sample, values.device))
+            self._pending.append((kind, layer, row, values.shape, sample))
 
     def _reduce_pending(self) -> None:
         """Reduce what was kept, all steps of a layer at once; a last, smaller batch makes a group of its own."""
         pending, self._pending = sorted(self._pending, key=lambda item: item[:3]), []
-        for (kind, layer, _), group in groupby(pending, key=lambda item: (*item[:2], item[4].shape)):
-            _, _, rows, factors, values = zip(*group, strict=True)
-            self._reduce(kind, layer, rows, torch.stack(values), factors)
+        for (kind, layer, shape), group in groupby(pending, key=lambda item: (*item[:2], item[3])):
+            items = list(group)
+            values = torch.stack([values for *_, values in items])
+            factor = (shape.numel() / values.shape[1]) ** 0.5 if kind == 1 else 1.0
+            values = values.view(-1, *_strided_sample(torch.empty(shape, device="meta"), self._sample).shape)
+            self._reduce(kind, layer, [row for _, _, row, *_ in items], values, factor)
 
-    def _reduce(
-        self, kind: int, layer: int, rows: Sequence[int], values: Tensor, factors: Sequence[float] = (1.0,)
-    ) -> None:
-        """values: (steps, N, C, ...) → the numbers of these rows."""
+    def _make_rows(self) -> None:
+        """Room for the numbers of all steps there are: NaN until they are known."""
+        for _ in range(len(self._steps) - len(self._rows)):
+            self._rows.append(np.full((len(self.names), len(MOMENTS) + 1), np.nan))
+            if self._with_histogram:
+                self._histograms.append(np.full((len(self.names), len(self.bin_edges) - 1), np.nan, np.float32))
+
+    def _reduce(self, kind: int, layer: int, rows: Sequence[int], values: Tensor, factor: float = 1.0) -> None:
+        """values: (steps, N, C, ...) → the numbers of these rows; a gradient's norm times the factor."""
+        self._make_rows()
         values = values if values.dtype == torch.float64 else values.float()
         if kind == 1:
-            for row, norm, factor in zip(rows, _norms(values), factors, strict=True):
+            for row, norm in zip(rows, _norms(values), strict=True):
                 self._rows[row][layer, -1] = norm * factor
             return
         for row, moments in zip(rows, _moments(values).numpy(), strict=True):
@@ -177,6 +185,7 @@ class ActivationStats:
         if not self._with_histogram:
             raise ValueError("no histogram was recorded: pass histogram=True")
         self._reduce_pending()
+        self._make_rows()
         return (
             np.stack(self._histograms) if self._histograms else np.empty((0, len(self.names), len(self.bin_edges) - 1))
         )
@@ -189,6 +198,7 @@ class ActivationStats:
 
     def _column(self, k: int) -> np.ndarray:
         self._reduce_pending()
+        self._make_rows()
         return np.stack(self._rows)[:, :, k] if self._rows else np.empty((0, len(self.names)))
 
     def summary(self, step: int = -1) -> "Summary":
@@ -257,26 +267,24 @@ def _select(model: nn.Module, layers) -> tuple[list[str], list[nn.Module]]:
     return list(chosen), list(chosen.values())
 
 
+@lru_cache(maxsize=256)  # a layer's outputs have the same shape at each step
+def _places(shape: torch.Size, size: int, device: torch.device) -> Tensor:
+    """Where in a tensor of this shape the values of its sample stand: for `take`."""
+    return _strided_sample(torch.arange(shape.numel()).view(shape), size).flatten().to(device)
+
+
 def _strided_sample(x: Tensor, size: int) -> Tensor:
     """At most about `size` values of x (N, C, ...): evenly spaced images, every channel, evenly spaced positions."""
-    shape, strides, offset = _places(x.shape, x.stride(), size)
-    return x.as_strided(shape, strides, x.storage_offset() + offset)
-
-
-@lru_cache(maxsize=1024)  # a layer's shape is the same at each step, and slicing costs as much as copying the sample
-def _places(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> tuple[tuple, tuple, int]:
-    """Where the sample of a tensor of this shape is in its memory: shape, strides and offset."""
-    x = torch.empty_strided(shape, strides, device="meta")
-    if x.numel() > size:
-        images = min(len(x), IMAGES, max(8, size // x.shape[1]))
-        index: list[slice] = [_spaced(len(x), images), slice(None)]
-        left, space = max(1, size // (images * x.shape[1])), x.shape[2:]
-        for i, extent in enumerate(space):
-            take = max(1, min(extent, round(left ** (1 / (len(space) - i)))))
-            index.append(_spaced(extent, take))
-            left = max(1, left // take)
-        x = x[tuple(index)]
-    return tuple(x.shape), x.stride(), x.storage_offset()
+    if x.numel() <= size:
+        return x
+    images = min(len(x), IMAGES, max(8, size // x.shape[1]))
+    index: list[slice] = [_spaced(len(x), images), slice(None)]
+    left, space = max(1, size // (images * x.shape[1])), x.shape[2:]
+    for i, extent in enumerate(space):
+        take = max(1, min(extent, round(left ** (1 / (len(space) - i)))))
+        index.append(_spaced(extent, take))
+        left = max(1, left // take)
+    return x[tuple(index)]
 
 
 def _spaced(extent: int, take: int) -> slice:
@@ -286,11 +294,14 @@ def _spaced(extent: int, take: int) -> slice:
 
 
 def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x: (S, ...) → x over its largest magnitude in each step, and those magnitudes (S,), both float64 on the CPU.
+    """x: (S, ...) → float64 values on the CPU whose squares stay in range, and (S,) what they were divided by.
 
-    In a deep network values of 1e±23 do occur, and their squares leave float32.
+    In a deep network values of 1e±23 do occur, and their squares leave float32. They do not leave float64; there, the
+    values are divided by the largest magnitude of their step.
     """
-    x = x.cpu().double()
+    if x.dtype != torch.float64:
+        return x.cpu().double(), torch.ones(len(x), dtype=torch.float64)
+    x = x.cpu()
     rows = x.flatten(1)
     largest = torch.maximum(rows.amax(1), -rows.amin(1))
     largest = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
@@ -324,7 +335,7 @@ def _moments(x: Tensor) -> Tensor:
     x = x.flatten(3) if x.ndim > 3 else x[..., None]  # (S, N, C, P)
     if len(x) == 1 and _ordinary(x) and (moments := _moments_in_one_pass(x[0])) is not None:
         return moments
-    dead = (_constant(x) | x.isnan().all(3).all(1)).double().mean(1).cpu()
+    dead = _constant(x).double().mean(1).cpu()
     x, largest = _scaled(x)
     first = x[:, :1]
     x = x - first  # then squares can be added up in one pass, even if images differ in the last digits only
@@ -353,14 +364,16 @@ def _moments_in_one_pass(x: Tensor) -> Tensor | None:
 
 
 def _constant(x: Tensor) -> Tensor:
-    """x: (S, N, C, P) → (S, C): which channels have one value only."""
-    return x.amax(1).amax(2) == x.amin(1).amin(2)  # one dimension after the other: ten times as fast as both at once
+    """x: (S, N, C, P) → (S, C): which channels have one value only, or nothing but NaN."""
+    largest = x.amax(1).amax(2)  # one dimension after the other: ten times as fast as both at once
+    constant = largest == x.amin(1).amin(2)
+    return constant | x.isnan().all(1).all(2) if largest.isnan().any() else constant
 
 
 def _histogram(x: Tensor, bins: int, low: float, high: float) -> Tensor:
     """x: (S, ...) → (S, bins): the share of values in each bin; values that are not numbers are in none."""
     rows = x.flatten(1)
-    if rows.isnan().any():
+    if not rows.sum().isfinite():  # there is a NaN, or an infinity
         index = ((rows - low) * (bins / (high - low))).nan_to_num(-1e9, 1e9, -1e9).clamp_(0, bins - 1).long()
         index += torch.arange(len(rows), device=x.device)[:, None] * bins
         counts = torch.bincount(index.flatten(), weights=(~rows.isnan()).flatten().double(), minlength=len(rows) * bins)
