@@ -1,0 +1,165 @@
+"""Batch normalization whose whole gradient is one formula, computed piece by piece: our layer, nearly at full speed.
+
+Autograd goes through `utils.layers.BatchNorm2d` line by line, and each line writes a tensor as large as the input into
+fresh memory; that is what makes it slow. Here the lines are collapsed (notebook 06 derives the formula), and the work
+is done in pieces that stay in the processor's cache, on memory that is there already.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from utils.layers import BatchNorm2d
+
+__all__ = ["FastBatchNorm2d", "Normalize"]
+
+PIECE = 131_072  # values that are worked on at a time on a CPU
+
+
+class Normalize(torch.autograd.Function):
+    """(x - mean) / √(var + eps) · weight + bias: `Normalize.apply(x, weight, bias, eps)` → output, mean, var.
+
+    Args:
+        x: floating point, shape (N, C, ...), more than one value a channel.
+        weight, bias: γ and β, shape (C,), or both None.
+        eps: added to the variance.
+
+    Returns:
+        The output, shaped as x; the mean (C,) and the biased variance (C,) of each channel, which have no gradient.
+
+    The mean is taken first and the variance from what lies around it, because E[x²] - E[x]² has no digits left where
+    the mean is large. With x̂ the normalized x, n values a channel, and sums over a channel:
+
+        ∂L/∂β = Σ dy        ∂L/∂γ = Σ dy·x̂        ∂L/∂x = γ/σ · (dy - (∂L/∂β + x̂ · ∂L/∂γ) / n)
+
+    Ioffe & Szegedy (2015), section 3, the chain rule, collapsed.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float):
+        plane = _Plane(x)
+        rows, out = plane.rows(x), plane.empty_like(x)
+        new = plane.rows(out)
+        mean = plane.channel_sum(rows) / plane.count
+        centre, squares = plane.spread(mean), 0.0
+        room = torch.empty_like(rows[: plane.piece])
+        for source, target in plane.pieces(rows, new):
+            torch.sub(source, centre, out=target)
+            squares = squares + plane.channel_sum(torch.mul(target, target, out=room[: len(target)]))
+        var = squares / plane.count
+        scale = (var + eps).rsqrt()
+        if weight is None:
+            factor = plane.spread(scale)
+            for (target,) in plane.pieces(new):
+                target.mul_(factor)
+        else:
+            factor, shift = plane.spread(scale * weight), plane.spread(bias)
+            for (target,) in plane.pieces(new):
+                torch.addcmul(shift, target, factor, out=target)
+        ctx.eps = eps
+        ctx.save_for_backward(x, weight, mean, scale)
+        ctx.mark_non_differentiable(mean, var)
+        return out, mean, var
+
+    @staticmethod
+    def backward(ctx, dy: Tensor, *_):
+        x, weight, mean, scale = ctx.saved_tensors
+        if torch.is_grad_enabled():  # somebody wants to differentiate this once more
+            return *_gradients(x, weight, dy, ctx.eps), None
+        plane = _Plane(x)
+        rows, slopes, dx = plane.rows(x), plane.rows(plane.like(dy)), plane.empty_like(x)
+        new = plane.rows(dx)
+        centre, products = plane.spread(mean), 0.0
+        room = torch.empty_like(rows[: plane.piece])
+        for source, slope in plane.pieces(rows, slopes):
+            distance = torch.sub(source, centre, out=room[: len(source)])
+            products = products + plane.channel_sum(distance.mul_(slope))
+        d_bias, d_weight = plane.channel_sum(slopes), products * scale
+
+        factor = scale if weight is None else scale * weight
+        along = plane.spread(-factor * scale * d_weight / plane.count)  # times x - mean
+        shift, factor = plane.spread(-factor * d_bias / plane.count), plane.spread(factor)
+        for source, slope, target in plane.pieces(rows, slopes, new):
+            torch.sub(source, centre, out=target)
+            torch.addcmul(shift, target, along, out=target).addcmul_(slope, factor)
+        return (dx, None, None, None) if weight is None else (dx, d_weight, d_bias, None)
+
+
+class FastBatchNorm2d(BatchNorm2d):
+    """`BatchNorm2d` with `Normalize` in the place of its lines: the same results, up to five times as fast.
+
+    In evaluation, inside `torch.compile` (which collapses the lines by itself) and for memory formats other than
+    contiguous and channels_last it is `BatchNorm2d`.
+
+    Args, shape, errors: as `BatchNorm2d`.
+
+    Ioffe & Szegedy (2015), algorithms 1 and 2; for the moving averages, PyTorch's conventions.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        fits = x.ndim >= 2 and x.shape[1] == self.num_features and x.is_floating_point() and _in_order(x)
+        enough = x.numel() > max(1, self.num_features)
+        by_batch = self.training or self.running_mean is None
+        if torch.compiler.is_compiling() or not (by_batch and fits and enough):
+            return super().forward(x)
+        values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        weight, bias = (None if p is None else p.to(values.dtype) for p in (self.weight, self.bias))
+        out, mean, var = Normalize.apply(values, weight, bias, self.eps)
+        if self.training and self.running_mean is not None:
+            count = x.numel() // self.num_features
+            self._update_running(mean, var * count / (count - 1))
+        return out.to(x.dtype)
+
+
+class _Plane:
+    """x (N, C, ...) as a matrix, a row an image, in the order of its memory; and the channels' numbers in that order.
+
+    So every operation runs along whole rows, and a sum over images is one product of a vector and a matrix.
+    """
+
+    def __init__(self, x: Tensor):
+        self.images, self.channels = x.shape[:2]
+        self.places = math.prod(x.shape[2:])
+        self.count = self.images * self.places
+        self.last = not x.is_contiguous()  # channels last
+        self.piece = max(1, PIECE // (self.channels * self.places)) if x.device.type == "cpu" else self.images
+
+    def like(self, y: Tensor) -> Tensor:
+        return y.contiguous(memory_format=torch.channels_last if self.last else torch.contiguous_format)
+
+    def empty_like(self, x: Tensor) -> Tensor:
+        return torch.empty_like(x, memory_format=torch.channels_last if self.last else torch.contiguous_format)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """(N, C·P), or (N, P·C) for channels last; nothing is copied."""
+        return (x.permute(0, 2, 3, 1) if self.last else x).view(self.images, -1)
+
+    def pieces(self, *matrices: Tensor):
+        return zip(*(matrix.split(self.piece) for matrix in matrices), strict=True)
+
+    def spread(self, channel: Tensor) -> Tensor:
+        """(C,) → (C·P,): the channel's number at each of its places."""
+        return channel.repeat(self.places) if self.last else channel.repeat_interleave(self.places)
+
+    def channel_sum(self, rows: Tensor) -> Tensor:
+        """(n, C·P) → (C,)"""
+        sums = rows.new_ones(len(rows)) @ rows
+        return sums.view(-1, self.channels).sum(0) if self.last else sums.view(self.channels, -1).sum(1)
+
+
+def _in_order(x: Tensor) -> bool:
+    return x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))
+
+
+def _gradients(x: Tensor, weight: Tensor | None, dy: Tensor, eps: float) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The formula of `Normalize` in operations that autograd can go through."""
+    dims, column = (0, *range(2, x.ndim)), (-1, *[1] * (x.ndim - 2))
+    count = x.numel() // x.shape[1]
+    distance = x - x.mean(dims, keepdim=True)
+    scale = (distance.square().mean(dims) + eps).rsqrt()
+    normalized = distance * scale.view(column)
+    d_weight, d_bias = (dy * normalized).sum(dims), dy.sum(dims)
+    factor = scale if weight is None else scale * weight
+    dx = factor.view(column) * (dy - (d_bias.view(column) + normalized * d_weight.view(column)) / count)
+    return (dx, None, None) if weight is None else (dx, d_weight, d_bias)
