@@ -29,7 +29,8 @@ class Normalize(torch.autograd.Function):
         The output, shaped as x; the mean (C,) and the biased variance (C,) of each channel, which have no gradient.
 
     The mean is taken first and the variance from what lies around it, because E[x²] - E[x]² has no digits left where
-    the mean is large. With x̂ the normalized x, n values a channel, and sums over a channel:
+    the mean is large; and what the rounded mean leaves over is taken off too, so that no digit is lost. With x̂ the
+    normalized x, n values a channel, and sums over a channel:
 
         ∂L/∂β = Σ dy        ∂L/∂γ = Σ dy·x̂        ∂L/∂x = γ/σ · (dy - (∂L/∂β + x̂ · ∂L/∂γ) / n)
 
@@ -41,45 +42,47 @@ class Normalize(torch.autograd.Function):
         plane = _Plane(x)
         rows, out = plane.rows(x), plane.empty_like(x)
         new = plane.rows(out)
-        mean = plane.channel_sum(rows) / plane.count
-        centre, squares = plane.spread(mean), 0.0
+        near = plane.channel(plane.add_images(rows)) / plane.count  # the mean, but for its last digits
+        centre, sums, squares = plane.spread(near), None, None
         room = torch.empty_like(rows[: plane.piece])
         for source, target in plane.pieces(rows, new):
             torch.sub(source, centre, out=target)
-            squares = squares + plane.channel_sum(torch.mul(target, target, out=room[: len(target)]))
-        var = squares / plane.count
+            sums = plane.add_images(target, sums)
+            squares = plane.add_images(torch.mul(target, target, out=room[: len(target)]), squares)
+        rest = plane.channel(sums) / plane.count
+        var = plane.channel(squares) / plane.count - rest.square()
         scale = (var + eps).rsqrt()
-        if weight is None:
-            factor = plane.spread(scale)
-            for (target,) in plane.pieces(new):
-                target.mul_(factor)
-        else:
-            factor, shift = plane.spread(scale * weight), plane.spread(bias)
-            for (target,) in plane.pieces(new):
-                torch.addcmul(shift, target, factor, out=target)
+        factor = scale if weight is None else scale * weight
+        shift = -rest * factor if weight is None else bias - rest * factor
+        factor, shift = plane.spread(factor), plane.spread(shift)
+        for (target,) in plane.pieces(new):
+            torch.addcmul(shift, target, factor, out=target)
+        mean = near + rest
         ctx.eps = eps
-        ctx.save_for_backward(x, weight, mean, scale)
+        ctx.save_for_backward(x, weight, near, rest, scale)
         ctx.mark_non_differentiable(mean, var)
         return out, mean, var
 
     @staticmethod
     def backward(ctx, dy: Tensor, *_):
-        x, weight, mean, scale = ctx.saved_tensors
+        x, weight, near, rest, scale = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody wants to differentiate this once more
             return *_gradients(x, weight, dy, ctx.eps), None
         plane = _Plane(x)
         rows, slopes, dx = plane.rows(x), plane.rows(plane.like(dy)), plane.empty_like(x)
         new = plane.rows(dx)
-        centre, products = plane.spread(mean), 0.0
+        centre, products = plane.spread(near), None
         room = torch.empty_like(rows[: plane.piece])
         for source, slope in plane.pieces(rows, slopes):
             distance = torch.sub(source, centre, out=room[: len(source)])
-            products = products + plane.channel_sum(distance.mul_(slope))
-        d_bias, d_weight = plane.channel_sum(slopes), products * scale
+            products = plane.add_images(distance.mul_(slope), products)
+        d_bias = plane.channel(plane.add_images(slopes))
+        d_weight = (plane.channel(products) - rest * d_bias) * scale
 
         factor = scale if weight is None else scale * weight
-        along = plane.spread(-factor * scale * d_weight / plane.count)  # times x - mean
-        shift, factor = plane.spread(-factor * d_bias / plane.count), plane.spread(factor)
+        along = -factor * scale * d_weight / plane.count  # times x - mean, which is x - near - rest
+        shift = -factor * d_bias / plane.count - rest * along
+        along, shift, factor = plane.spread(along), plane.spread(shift), plane.spread(factor)
         for source, slope, target in plane.pieces(rows, slopes, new):
             torch.sub(source, centre, out=target)
             torch.addcmul(shift, target, along, out=target).addcmul_(slope, factor)
@@ -123,6 +126,7 @@ class _Plane:
         self.places = math.prod(x.shape[2:])
         self.count = self.images * self.places
         self.last = not x.is_contiguous()  # channels last
+        self.ones = x.new_ones(self.images)
         self.piece = max(1, PIECE // (self.channels * self.places)) if x.device.type == "cpu" else self.images
 
     def like(self, y: Tensor) -> Tensor:
@@ -140,12 +144,17 @@ class _Plane:
 
     def spread(self, channel: Tensor) -> Tensor:
         """(C,) → (C·P,): the channel's number at each of its places."""
-        return channel.repeat(self.places) if self.last else channel.repeat_interleave(self.places)
+        pair = channel.expand(self.places, -1) if self.last else channel[:, None].expand(-1, self.places)
+        return pair.reshape(-1)
 
-    def channel_sum(self, rows: Tensor) -> Tensor:
-        """(n, C·P) → (C,)"""
-        sums = rows.new_ones(len(rows)) @ rows
-        return sums.view(-1, self.channels).sum(0) if self.last else sums.view(self.channels, -1).sum(1)
+    def channel(self, row: Tensor) -> Tensor:
+        """(C·P,) → (C,): the sum over a channel's places."""
+        return row.view(-1, self.channels).sum(0) if self.last else row.view(self.channels, -1).sum(1)
+
+    def add_images(self, rows: Tensor, to: Tensor | None = None) -> Tensor:
+        """(n, C·P) → (C·P,): the sum over images, added in place to what there is."""
+        ones = self.ones[: len(rows)]
+        return torch.mv(rows.t(), ones) if to is None else to.addmv_(rows.t(), ones)
 
 
 def _in_order(x: Tensor) -> bool:

@@ -1,0 +1,136 @@
+"""What needs other processes: synchronized statistics, imports, the series of notebooks and their memory."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks.measure import Row, ratios, seconds
+from utils.layers import BatchNorm2d
+from utils.models import ConvNet
+from utils.processes import run
+from utils.synchronized import convert
+
+__all__ = ["importing", "memory", "series", "synchronized"]
+
+ROOT = Path(__file__).resolve().parent.parent
+WHY_SYNCHRONIZED = (
+    "Each layer waits twice for the other process, forward and back: on a busy machine that is the time the system "
+    "takes to give that process a core. The sums themselves are some hundred numbers."
+)
+WHY_IMPORTING = "What matplotlib costs beside torch; the modules of `utils` themselves take some milliseconds."
+
+
+def synchronized(quick: bool = False) -> list[Row]:
+    """A training step on two processes with statistics of both batches, over the same step with their own."""
+    settings = (2, 2, 4, 4) if quick else (15, 8, 64, 64)
+    times = run(synchronized_steps, 2, *settings, timeout=300)[0]
+    what, against = "a step with `SyncBatchNorm2d`, 2 processes, batch 64, width 64", "the same step, local statistics"
+    return [Row(what, against, ratios(times["synchronized"], times["local"]), 1.15, explanation=WHY_SYNCHRONIZED)]
+
+
+def synchronized_steps(repeats: int, steps: int, images: int, width: int) -> dict[str, list[float]]:
+    """What each process does: seconds of `steps` steps, with and without."""
+    arms = {}
+    for name in ("local", "synchronized"):
+        model = ConvNet(5, (width,) * 3, BatchNorm2d)
+        model = convert(model) if name == "synchronized" else model
+        arms[name] = _stepper(model, images, steps)
+    return seconds(arms, repeats)
+
+
+def _stepper(model: nn.Module, images: int, steps: int):
+    x, y = torch.randn(images, 3, 32, 32), torch.arange(images) % 10
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+
+    def go() -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    return go
+
+
+def importing(quick: bool = False, notebooks: Path = ROOT / "notebooks") -> list[Row]:
+    """A kernel that has run a notebook's imports, over one that has imported torch alone."""
+    arms = {"torch alone": lambda: _start(["import torch"])}
+    lines = {path.stem[:2]: _imports(path) for path in sorted(notebooks.glob("*.ipynb"))}
+    if quick:
+        lines = {"data": ["import utils.data"]}
+    for name, imports in lines.items():
+        arms[name] = lambda imports=imports: _start(imports)
+    times = seconds(arms, 2 if quick else 5)
+    return [
+        Row(
+            f"starting a kernel, and the imports of notebook {name}",
+            "the same with `import torch` alone",
+            ratios(times[name], times["torch alone"]),
+            1.2,
+            explanation=WHY_IMPORTING,
+        )
+        for name in lines
+    ]
+
+
+def _imports(path: Path) -> list[str]:
+    """The import lines of a notebook's set-up cell."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    source = next("".join(c["source"]) for c in cells if "setup" in c["metadata"].get("tags", []))
+    return [line for line in source.splitlines() if re.match(r"(import|from) ", line)]
+
+
+def _start(imports: list[str]) -> None:
+    code = "\n".join(["import ipykernel.kernelapp", *imports])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def series(quick: bool = False) -> list[Row]:
+    """All notebooks under nbval, in parallel by file on all cores; then one after another. Minutes: only if asked."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))[: 1 if quick else None]
+    alone = [_nbval([path], 1) for path in paths]
+    together = _nbval(paths, min(cores, len(paths)))
+    speedup = sum(alone) / together / min(cores, len(paths))
+    what = f"the series under nbval, {min(cores, len(paths))} workers"
+    note = f"{sum(alone):.0f} s one after another."
+    return [
+        Row(what, "the clock", (together / 60,), 10, unit="min"),
+        Row(f"{what}: share of the cores that is used", "the sum one after another", (speedup,), 0.75, True, note),
+    ]
+
+
+def _nbval(paths: list[Path], workers: int) -> float:
+    command = [
+        sys.executable, "-m", "pytest", "-q", "--nbval", "--nbval-current-env", "--nbval-cell-timeout", "300",
+        "--nbval-sanitize-with", "tests/nbval_sanitize.cfg", *map(str, paths),
+    ]  # fmt: skip
+    command += ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else ["-p", "no:xdist"]
+    start = time.perf_counter()
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # as `make test`
+    subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)  # a number that differs is another tool's
+    return time.perf_counter() - start
+
+
+def memory(quick: bool = False) -> list[Row]:
+    """The largest memory of each notebook's kernel, as the system counts it. Minutes: only if asked."""
+    names = [path.stem[:2] for path in sorted((ROOT / "notebooks").glob("*.ipynb"))][: 1 if quick else None]
+    return [Row(f"memory of notebook {n}", "1.5 GB", (_peak(n),), 1.5, unit="GB") for n in names]
+
+
+def _peak(name: str) -> float:
+    # In a process of its own, whose only child that matters is the kernel.
+    code = (
+        "import resource, subprocess, sys; subprocess.run([sys.executable, 'tools/run.py', sys.argv[1]], "
+        "stdout=subprocess.DEVNULL); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, name], cwd=ROOT, capture_output=True, text=True, check=True)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(done.stdout) * unit / 1e9
