@@ -195,11 +195,15 @@ def _errors(shape: tuple[int, ...], device: str) -> list[Row]:
 def compiled(quick: bool = False, device: str = "cpu") -> list[Row]:
     """Our layer through `torch.compile` over `nn.BatchNorm2d`, eager."""
     shapes, repeats = _settings(quick)
+    backend = "eager" if quick else "inductor"
     rows = []
     for shape in shapes:
         what, against = f"`torch.compile` of our `BatchNorm2d`, {shape}", "`nn.BatchNorm2d`, eager"
         torch.compiler.reset()
-        layers = {"nn": nn.BatchNorm2d(shape[1]), "ours": torch.compile(BatchNorm2d(shape[1]), dynamic=False)}
+        layers = {
+            "nn": nn.BatchNorm2d(shape[1]),
+            "ours": torch.compile(BatchNorm2d(shape[1]), dynamic=False, backend=backend),
+        }
         try:
             times = _times(layers, shape, repeats, device)
         except Exception as error:  # no compiler on this machine, most often

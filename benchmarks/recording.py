@@ -84,11 +84,12 @@ def fastai(quick: bool = False) -> list[Row]:
     what, against = "what fastai's `ActivationStats` adds to a step", "what ours adds"
     if importlib.util.find_spec("fastai") is None:
         return [skipped(what, against, f"not installed: pip install fastai=={FASTAI}", 3, at_least=True)]
+    import fastai.callback.progress  # noqa: F401  (for no_bar)
     from fastai.callback.hook import ActivationStats as Theirs
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
 
-    repeats, images, steps = (2, 4, 2) if quick else (9, 128, BLOCK)
+    repeats, images, steps = (2, 4, 2) if quick else (21, 128, BLOCK)
     make = next(iter(_networks(quick).values()))
     batch = (torch.randn(images, 3, 32, 32), torch.arange(images) % 10)
 
@@ -97,14 +98,17 @@ def fastai(quick: bool = False) -> list[Row]:
 
         device, dataset, n_inp, bs = torch.device("cpu"), range(images * steps), 1, images
 
+        def __init__(self, times: int):
+            self.times = times
+
         def __len__(self) -> int:
-            return steps
+            return self.times
 
         def __iter__(self):
-            return iter([batch] * steps)
+            return iter([batch] * self.times)
 
     learner = Learner(
-        DataLoaders(Same(), Same()), make(), loss_func=F.cross_entropy, opt_func=partial(_sgd), train_bn=True
+        DataLoaders(Same(steps), Same(1)), make(), loss_func=F.cross_entropy, opt_func=partial(_sgd), train_bn=True
     )
     theirs = Theirs(with_hist=True, modules=list(learner.model.layers))
 
@@ -122,11 +126,23 @@ def fastai(quick: bool = False) -> list[Row]:
         },
         repeats,
     )
-    added = {name: median(times[name]) - median(times["bare"]) for name in times}  # of one repeat: noise
+    added = {name: median(t - bare for t, bare in zip(times[name], times["bare"], strict=True)) for name in times}
+    least = 0.01 * median(times["bare"])  # what is less cannot be told from nothing
     return [
-        Row(f"{what}; {mode}", against, (added["theirs"] / max(added[name], 1e-9),), 3, at_least=True)
+        Row(
+            f"{what}; {mode}",
+            against,
+            (added["theirs"] / max(added[name], least),),
+            3,
+            at_least=True,
+            note=f"Added to a step, theirs: {_share(added['theirs'], times)}; {mode}: {_share(added[name], times)}.",
+        )
         for name, mode in (("ours", "ours a sample"), ("ours, every value", "ours every value"))
     ]
+
+
+def _share(added: float, times: dict[str, list[float]]) -> str:
+    return f"{100 * added / median(times['bare']):.0f} %"
 
 
 def _sgd(parameters, lr, **_):
@@ -173,7 +189,7 @@ def growth(quick: bool = False) -> list[Row]:
         ):
             times = {n: median(t) for n, t in seconds({n: make(n) for n in sizes}, repeats).items()}
             slope, intercept, fit_of = linear(list(times), list(times.values()))
-            note = f"{name}: {1e3 * slope / steps:.3g} ms a step for each more, {1e3 * intercept / steps:.2g} ms fixed."
+            note = f"{name}: {1e3 * slope / steps:.3g} ms a step for one more, {1e3 * intercept:.2g} ms fixed."
             listed = ", ".join(map(str, sizes))
             rows.append(
                 Row(f"{name} at {listed} {what}", "a straight line", (fit_of,), 0.98, True, note=note, unit="(R²)")

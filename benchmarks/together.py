@@ -61,12 +61,13 @@ def _stepper(model: nn.Module, images: int, steps: int):
 
 def importing(quick: bool = False, notebooks: Path = ROOT / "notebooks") -> list[Row]:
     """A kernel that has run a notebook's imports, over one that has imported torch alone."""
-    arms = {"torch alone": lambda: _start(["import torch"])}
     lines = {path.stem[:2]: _imports(path) for path in sorted(notebooks.glob("*.ipynb"))}
+    base = ["import ipykernel.kernelapp", "import torch"]
     if quick:
-        lines = {"data": ["import utils.data"]}
+        lines, base = {"quick": ["import utils.errors"]}, ["import json"]
+    arms = {"torch alone": lambda: _start(base)}
     for name, imports in lines.items():
-        arms[name] = lambda imports=imports: _start(imports)
+        arms[name] = lambda imports=imports: _start(base + imports)
     times = seconds(arms, 2 if quick else 5)
     return [
         Row(
@@ -88,8 +89,7 @@ def _imports(path: Path) -> list[str]:
 
 
 def _start(imports: list[str]) -> None:
-    code = "\n".join(["import ipykernel.kernelapp", *imports])
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", "\n".join(imports)], check=True, cwd=ROOT)
 
 
 def series(quick: bool = False) -> list[Row]:

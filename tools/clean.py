@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("build", ".pytest_cache", ".ruff_cache", ".hypothesis")
 EVERYWHERE = ("__pycache__", ".ipynb_checkpoints")
-OURS = ("notebooks", "tests", "tools", "utils")
+OURS = ("benchmarks", "notebooks", "tests", "tools", "utils")
 
 
 def targets(root):

@@ -14,7 +14,7 @@ from utils.layers import BatchNorm2d
 
 __all__ = ["FastBatchNorm2d", "Normalize"]
 
-PIECE = 131_072  # values that are worked on at a time on a CPU
+PIECE = 131_072  # values that each thread of a CPU works on at a time
 
 
 class Normalize(torch.autograd.Function):
@@ -127,7 +127,8 @@ class _Plane:
         self.count = self.images * self.places
         self.last = not x.is_contiguous()  # channels last
         self.ones = x.new_ones(self.images)
-        self.piece = max(1, PIECE // (self.channels * self.places)) if x.device.type == "cpu" else self.images
+        together = PIECE * torch.get_num_threads() if x.device.type == "cpu" else x.numel()
+        self.piece = max(1, together // (self.channels * self.places))
 
     def like(self, y: Tensor) -> Tensor:
         return y.contiguous(memory_format=torch.channels_last if self.last else torch.contiguous_format)

@@ -1,0 +1,192 @@
+"""make bench: each row runs, small; how the table is written; what is a target reached."""
+
+import importlib.util
+import json
+import math
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+spec = importlib.util.spec_from_file_location("bench", ROOT / "tools" / "bench.py")
+bench = importlib.util.module_from_spec(spec)
+sys.modules["bench"] = bench
+spec.loader.exec_module(bench)
+
+from benchmarks import gpu, measure, normalizing, page, recording, together  # noqa: E402
+from benchmarks.measure import Row  # noqa: E402
+
+
+@pytest.mark.parametrize("section", [name for name in bench.SECTIONS if name not in (*bench.ON_REQUEST, "gpu")])
+def test_every_row_runs_and_gives_finite_ratios(section, isolated):
+    rows = bench.measure(section, quick=True)
+    assert rows
+    for row in rows:
+        assert row.values or row.note, row.what
+        assert all(math.isfinite(value) for value in row.values), row
+        assert row.what
+        assert row.against
+
+
+def test_what_needs_a_gpu_runs_on_a_cpu(isolated):
+    for function in (gpu.epochs, gpu.time_to_accuracy):
+        for row in function(quick=True, device="cpu"):
+            assert row.values, row.what
+            assert all(math.isfinite(value) and value > 0 for value in row.values)
+    assert gpu.SmallNet(width=2)(torch.randn(3, 3, 32, 32)).shape == (3, 10)
+
+
+def test_a_target_that_is_not_reached_is_no_time(isolated):
+    taken, accuracy, _ = gpu.train_to(2.0, gpu.load(verbose=False), "cpu", width=2, batch=8, epochs=1, size=16)
+    assert taken is None
+    assert 0 <= accuracy <= 1
+
+
+def test_without_a_gpu_it_says_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    [row] = bench.measure("gpu")
+    assert row.verdict == "not measured"
+    assert "Has not run: no GPU here." in page.table([row])
+
+
+def test_without_fastai_it_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(recording.importlib.util, "find_spec", lambda name: None)
+    [row] = recording.fastai(quick=True)
+    assert row.note == f"not installed: pip install fastai=={recording.FASTAI}"
+    assert row.verdict == "not measured"
+
+
+def test_without_a_compiler_it_says_so(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(normalizing, "_times", fail)
+    [row] = normalizing.compiled(quick=True)
+    assert row.verdict == "not measured"
+    assert "RuntimeError" in row.note
+
+
+def test_the_published_formulas_normalize_and_one_pass_does_not_far_from_zero():
+    x = torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(0)) * 2 + 1
+    expected = torch.nn.functional.batch_norm(x, None, None, training=True)
+    for name, statistics in normalizing.EXHIBITS.items():
+        out = normalizing.Exhibit(statistics, 3)(x)
+        torch.testing.assert_close(out, expected, rtol=0.01, atol=0.01, msg=name)  # some take the unbiased variance
+    leaf, dy = x.clone().requires_grad_(), torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    weight, bias = torch.ones(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    grads = torch.autograd.grad(normalizing.OnePass.apply(leaf, weight, bias), (leaf, weight, bias), dy)
+    right = torch.nn.functional.batch_norm(leaf, None, None, weight, bias, training=True)
+    for a, b in zip(grads, torch.autograd.grad(right, (leaf, weight, bias), dy), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    errors = {row.what.split(":")[0]: row.median for row in normalizing._errors((8, 3, 5, 5), "cpu")}
+    assert errors["FastBatchNorm2d"] < 1e-5 < 1e-2 < errors["one pass"]
+
+
+# --- measuring
+
+
+def test_arms_run_in_turn_and_every_other_time_in_reverse():
+    ran, now = [], iter(range(100))
+    arms = {name: lambda name=name: ran.append(name) for name in "ab"}
+    times = measure.seconds(arms, 3, clock=lambda: next(now))
+    assert "".join(ran) == "ab" + "ab" + "ba" + "ab"
+    assert times == {"a": [1, 1, 1], "b": [1, 1, 1]}
+
+
+def test_the_straight_line():
+    slope, intercept, share = measure.linear([1, 2, 4], [3, 5, 9])
+    assert (slope, intercept, share) == pytest.approx((2, 1, 1))
+    assert measure.linear([1, 2, 3], [1, 4, 9])[2] < 0.98
+
+
+def test_the_verdict():
+    assert Row("a", "b", (1, 2, 9), 2).verdict == "reached"
+    assert Row("a", "b", (1, 2, 9), 1.9).verdict == "missed"
+    assert Row("a", "b", (1, 2, 9), 2, at_least=True).verdict == "reached"
+    assert Row("a", "b", (1, 2, 9), 3, at_least=True).verdict == "missed"
+    assert Row("a", "b", (1,)).verdict == "–"
+    assert measure.skipped("a", "b", "why", 3).verdict == "not measured"
+
+
+# --- the page
+
+ROWS = [
+    Row("a", "b|c", (1.234, 1.0, 2.0), 1.5, explanation="never shown"),
+    Row("d", "e", (130.0,), 20, at_least=True, note="Ours."),
+    Row("f", "g", (1.6, 1.6), 1.5, explanation="Because."),
+    Row("h", "i", (1.7, 1.7), 1.5, explanation="Because."),
+    Row("j", "k", (4.5e-5,), unit="(absolute)"),
+    measure.skipped("l", "m", "Not here.", 3, at_least=True),
+]
+
+
+def test_the_table():
+    assert page.table(ROWS).splitlines() == [
+        "| what | against | measured | target | verdict |",
+        "| --- | --- | --: | --: | --- |",
+        "| a | b\\|c | **1.23** [1, 2] | ≤ 1.5 | reached |",
+        "| d | e | 130 | ≥ 20 | reached (1) |",
+        "| f | g | **1.6** [1.6, 1.6] | ≤ 1.5 | missed (2) |",
+        "| h | i | **1.7** [1.7, 1.7] | ≤ 1.5 | missed (2) |",
+        "| j | k | 4.5e-05 (absolute) | – | – |",
+        "| l | m | – | ≥ 3 | not measured (3) |",
+        "",
+        "1. Ours.",
+        "2. Because.",
+        "3. Not here.",
+    ]
+
+
+def test_the_machine_has_no_name_and_no_path(monkeypatch):
+    import platform
+
+    monkeypatch.setattr(platform, "node", lambda: pytest.fail("asked for the machine's name"))
+    words = page.machine()
+    assert re.search(r"\d+ cores, \d+ threads; torch \d", words)
+    assert "/" not in words.replace("/proc", "")
+
+
+def test_the_stored_page_names_every_section_that_make_bench_runs():
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    titles = [title for name, (title, _) in bench.SECTIONS.items() if name not in bench.ON_REQUEST]
+    assert [title for title in titles if f"## {title}\n" not in text] == []
+
+
+# --- the command
+
+
+def test_a_part_is_measured_anew_and_the_rest_kept(tmp_path, monkeypatch, capsys):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "build").mkdir()
+    first, second = Row("one", "x", (1.0,), 2), Row("two", "x", (3.0, 4.0), 2, note="N.")
+    monkeypatch.setattr(bench, "measure", lambda name, quick: [first if name == "fit" else second])
+    assert bench.main(["layers"], tmp_path) == 0
+    assert bench.main(["fit"], tmp_path) == 0
+    text = (tmp_path / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert text.index("## The training loop") < text.index("## Batch normalization")
+    assert page.table([first]) in text
+    assert page.table([second]) in text
+    assert page.machine() in text
+    assert set(json.loads((tmp_path / "build" / "benchmarks.json").read_text())) == {"fit", "layers"}
+    assert "[bench] renewed: docs/benchmarks.md" in capsys.readouterr().out
+
+
+def test_quick_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "measure", lambda name, quick: [Row("one", "x", (1.0,), 2)])
+    assert bench.main(["--quick"], tmp_path) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_not_there(tmp_path, capsys):
+    assert bench.main(["layer"], tmp_path) == 2
+    assert "no layer; there are: data, stats" in capsys.readouterr().err
+
+
+def test_the_imports_of_a_notebook():
+    [path] = (ROOT / "notebooks").glob("03_*.ipynb")
+    lines = together._imports(path)
+    assert "import torch" in lines
+    assert "from utils.stats import ActivationStats" in lines
