@@ -68,7 +68,7 @@ def importing(quick: bool = False, notebooks: Path = ROOT / "notebooks") -> list
     arms = {"torch alone": lambda: _start(base)}
     for name, imports in lines.items():
         arms[name] = lambda imports=imports: _start(base + imports)
-    times = seconds(arms, 2 if quick else 5)
+    times = seconds(arms, 2 if quick else 3)
     return [
         Row(
             f"starting a kernel, and the imports of notebook {name}",

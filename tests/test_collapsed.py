@@ -97,6 +97,13 @@ def test_what_it_hands_over_to_the_written_out_layer(monkeypatch):
             layer(wrong)
 
 
+def test_autocast_does_not_round_the_sums():
+    layer, x = FastBatchNorm2d(3), randn(8, 3, 5, 5) + 100
+    expected = layer(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(x), expected)
+
+
 def test_it_takes_the_place_of_pytorchs_layer():
     ours, theirs = FastBatchNorm2d(3), nn.BatchNorm2d(3)
     assert isinstance(ours, BatchNorm2d)

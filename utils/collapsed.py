@@ -108,7 +108,8 @@ class FastBatchNorm2d(BatchNorm2d):
             return super().forward(x)
         values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         weight, bias = (None if p is None else p.to(values.dtype) for p in (self.weight, self.bias))
-        out, mean, var = Normalize.apply(values, weight, bias, self.eps)
+        with torch.autocast(x.device.type, enabled=False):  # which would round the sums
+            out, mean, var = Normalize.apply(values, weight, bias, self.eps)
         if self.training and self.running_mean is not None:
             count = x.numel() // self.num_features
             self._update_running(mean, var * count / (count - 1))
