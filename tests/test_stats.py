@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from utils.stats import BLOCK, ActivationStats
+from utils.stats import BLOCK, LARGE, ActivationStats
 
 quick = settings(max_examples=30, deadline=None)
 MOMENTS = ("mean", "std", "spread", "dead", "gradient_norm")
@@ -221,6 +221,75 @@ def test_other_floating_point_types(dtype):
     stats = record([x], sample=None)
     for name, expected in by_hand(x).items():
         assert getattr(stats, name)[0, 0] == pytest.approx(expected, rel=1e-4, abs=1e-6), name
+
+
+# --- large tensors, which are summed up in float32 where that is good enough ------------------------------------------
+
+
+def large(kind: str) -> Tensor:
+    x = randn(64, 16, 6, 6)
+    match kind:
+        case "after a ReLU, some channels dead":
+            x = x.relu()
+            x[:, 3], x[:, 5] = 0.0, 2.5
+        case "all places of a channel have one mean":
+            x = x[..., :1, :1].expand(64, 16, 6, 6).contiguous()
+            x[:, 3] = 1.0
+        case "alike, far from zero":
+            x = x[:1] + 100 + 1e-3 * x
+        case "tiny" | "huge":
+            x = x * {"tiny": 1e-23, "huge": 1e23}[kind]
+        case "one is infinite":
+            x[0, 0, 0, 0] = float("inf")
+        case "channels last":
+            x = x.contiguous(memory_format=torch.channels_last)
+        case "an odd number":
+            x = randn(65, 7, 7, 7)
+    return x
+
+
+KINDS = ("plain", "after a ReLU, some channels dead", "all places of a channel have one mean", "alike, far from zero")
+KINDS += ("tiny", "huge", "channels last", "an odd number")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_large_tensors(kind):
+    x = large(kind)
+    assert x.numel() > LARGE
+    stats = record([x], [x], sample=None)
+    for name, expected in by_hand(x).items():
+        tolerance = 1e-3 if kind == "alike, far from zero" else 2e-5  # there, float32 itself has no more digits
+        assert getattr(stats, name)[0, 0] == pytest.approx(expected, rel=tolerance, abs=1e-6 * x.abs().max().item()), (
+            name
+        )
+    assert stats.gradient_norm[0, 0] == pytest.approx(x.double().norm().item(), rel=1e-5)
+    if kind != "tiny":  # -1e-23 is in the bin of zero
+        np.testing.assert_allclose(stats.histogram[0, 0], shares_by_hand(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("bins", [127, 128])
+def test_large_tensors_in_many_bins(bins):
+    x = off_the_edges(large("plain"))
+    stats = record([x], sample=None, bins=bins, bin_range=(-3.001, 3.001))
+    np.testing.assert_allclose(stats.histogram[0, 0], shares_by_hand(x, -3.001, 3.001, bins), atol=1e-4)
+
+
+def test_large_tensors_that_are_not_finite():
+    stats = record([large("one is infinite")], [large("one is infinite")], sample=None)
+    assert stats.histogram[0, 0].sum() == pytest.approx(1)
+    assert not np.isfinite(stats.mean[0, 0])
+    assert stats.gradient_norm[0, 0] == float("inf")
+    assert stats.dead[0, 0] == 0
+
+
+def test_an_outlier_that_a_look_at_some_values_misses():
+    x = torch.zeros(64, 16, 6, 6)
+    x[:, :, ::2] = 1.0
+    x[5, 5, 0, 1] = 1e25
+    stats = record([x], [x], sample=None)
+    for name, expected in by_hand(x).items():
+        assert getattr(stats, name)[0, 0] == pytest.approx(expected, rel=1e-5), name
+    assert stats.gradient_norm[0, 0] == pytest.approx(1e25, rel=1e-5)
 
 
 # --- samples ---------------------------------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ class ActivationStats:
             self._rows[row][layer, :-1] = moments
         if self._with_histogram:
             shares = _histogram(values, len(self.bin_edges) - 1, self.bin_edges[0], self.bin_edges[-1])
-            for row, share in zip(rows, shares.cpu().numpy(), strict=True):
+            for row, share in zip(rows, shares.numpy(), strict=True):
                 self._histograms[row][layer] = share
 
     # --- results
@@ -350,7 +350,7 @@ def _moments(x: Tensor) -> Tensor:
 def _moments_in_one_pass(x: Tensor) -> Tensor | None:
     """x: (N, C, P), float32 → (1, 4) as `_moments`, reading x twice; None where float32 has too few digits for it."""
     units = (x.new_ones(len(x)) @ x.flatten(1)).view(x.shape[1:]) / len(x)  # (C, P): each unit's mean
-    square = torch.linalg.vector_norm(x.flatten(1), dim=1).double().square().sum().item() / x.numel()
+    square = torch.linalg.vector_norm(x.flatten(1), dim=1).cpu().double().square().sum().item() / x.numel()
     double = units.cpu().double()
     spread = square - double.square().mean().item()
     if not 0.05 * square < spread < ORDINARY[1] ** 2:  # also NaN
@@ -383,7 +383,7 @@ def _histogram(x: Tensor, bins: int, low: float, high: float) -> Tensor:
         index = (rows - low).mul_(bins / (high - low)).clamp_(0, bins - 1).int()
         index += torch.arange(len(rows), device=x.device, dtype=torch.int32)[:, None] * bins
         counts = torch.bincount(index.flatten(), minlength=len(rows) * bins)
-    return counts.view(len(rows), bins).double() / rows.shape[1]
+    return counts.view(len(rows), bins).cpu().double() / rows.shape[1]
 
 
 def _counts_of_pairs(x: Tensor, bins: int, low: float, high: float) -> Tensor:
