@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CELL_SECONDS = 180
+CELL_SECONDS = 300
 NO_TESTS = 5  # pytest's exit status when it found none
 
 
