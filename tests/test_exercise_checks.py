@@ -333,6 +333,7 @@ def test_patterns_in_the_numbers():
 def test_what_counts_as_equal():
     true = torch.tensor([1.0, float("nan")])
     assert compare([1, float("nan")], true) is None
+    assert "nan is right" in compare([1, 2.0], true).text
     assert compare(np.array([1, np.nan]), true) is None
     assert compare(true.view(1, 2), true, form=torch.squeeze) is None
     assert compare("abc", "abc") is None

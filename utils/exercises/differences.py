@@ -79,7 +79,8 @@ def _values(raw: Tensor, mine: Tensor, true: Tensor, axes: Sequence[str]) -> Dif
         share = "all" if bad.all() else f"{int(bad.sum())} of {bad.numel()}"
         name = "NaN" if mine.isnan().any() else "infinite"
         return Difference("nan", f"{share} of its values are {name}, the first at {_where(bad, axes)}.")
-    far = (mine - true).abs()
+    same = (mine == true) | (mine.isnan() & true.isnan())
+    far = torch.where(same, 0.0, (mine - true).abs()).nan_to_num(nan=torch.inf)  # a number where NaN is right: far off
     wrong = far > ABSOLUTE + RELATIVE * true.abs()
     place = far == far.max()
     at = tuple(place.nonzero()[0].tolist())
