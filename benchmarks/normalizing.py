@@ -16,12 +16,13 @@ SHAPES = ((128, 64, 32, 32), (128, 256, 8, 8), (32, 512, 4, 4))
 TINY = ((4, 3, 4, 4),)
 DIMS = (0, 2, 3)
 WHY_SMALL = (
-    "Half of the time is Python and PyTorch starting some forty operations, each on 1 MB or less; `nn.BatchNorm2d` "
-    "starts two. With several threads, each operation also waits for the slowest."
+    "A profile at (32, 512, 4, 4) counts some 130 calls forward and backward, views included, on 1 MB, where "
+    "`nn.BatchNorm2d` makes two. With more threads than free cores each of them waits for a thread that does not run: "
+    "ten times as slow was seen."
 )
 WHY_COMPILED = (
-    "Compiled or not, most of a large tensor's time goes into writing the output and the gradient into fresh memory, "
-    "which the compiled code does as often as `nn.BatchNorm2d`; its loops are already as good as that layer's."
+    "Counted in the generated code at 32 MiB, the compiled layer reads and writes the tensor 11 times and "
+    "`nn.BatchNorm2d` 9 times: there is nothing to gain there. The small shape was not profiled."
 )
 
 
