@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import socket
@@ -53,6 +54,21 @@ def synchronized(cases: list[dict[str, Any]]) -> list[dict[str, Tensor]]:
         norm = SyncBatchNorm2d(**case["settings"], dtype=case["dtype"])
         mine = [tuple(tensor.split(case["shares"])[dist.get_rank()] for tensor in step) for step in case["steps"]]
         found.append(passes(norm, mine))
+    return found
+
+
+def on_a_gpu(x: Tensor, g: Tensor) -> list[list[Tensor]]:
+    """PyTorch's synchronized layer and ours, on this process's half of x: output, gradients, running statistics."""
+    device, found = torch.device("cuda", dist.get_rank() % torch.cuda.device_count()), []
+    model = nn.Sequential(nn.BatchNorm2d(x.shape[1]))
+    for norm in (nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model))[0], SyncBatchNorm2d(x.shape[1])):
+        norm = norm.to(device)
+        mine, slope = (each.chunk(2)[dist.get_rank()].to(device) for each in (x, g))
+        mine.requires_grad_()
+        y = norm(mine)
+        (y * slope).sum().backward()
+        results = (y.detach(), mine.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var)
+        found.append([each.cpu() for each in results])
     return found
 
 

@@ -216,3 +216,11 @@ def test_what_is_not_converted():
     assert list(convert(model)) == modules
     assert convert(sync) is sync
     assert model.nothing is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="nn.SyncBatchNorm needs a GPU")
+def test_on_a_gpu_it_is_pytorchs():
+    x, g = randn(N, 3, 5, 4).float() + 2, randn(N, 3, 5, 4, seed=1).float()
+    for theirs, ours in run(workers.on_a_gpu, 2, x, g):
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
