@@ -1,0 +1,220 @@
+"""Cuts a notebook into a deck: what `make slides` shows of each cell, and what it tells the lecturer.
+
+Each cell's `slideshow` field says what becomes of it. Its `slide_type` is Jupyter's own: `slide` and `subslide` begin a
+slide, `-` and `fragment` go on with it, `notes` is for the speaker's view only, `skip` for neither. Beside it may stand:
+
+    text     what the slide says, in Markdown: of a Markdown cell instead of its own text, which the speaker's view
+             gets in full; of a code cell above it
+    show     what the slide shows of a code cell: "code", "output", "both" or "none". Without it: the output, if it has
+             one, or else the code
+    lines    [first, last], counted from 1: only this part of the code
+    remark   for the lecturer, above all else in the speaker's view: what to ask, what to wait for
+
+The title is made from the first heading; a slide of the verdicts, from the claims; a slide of the exercises, from
+their headings. A figure's caption repeats its alternative text, which would say what is to be guessed: it is left out.
+"""
+
+import re
+
+import nbformat
+from nbformat.v4 import new_markdown_cell, new_notebook
+
+from utils.claims import VERDICTS
+
+FIELDS = {"slide_type", "text", "show", "lines", "remark"}
+SHOW = {"code", "output", "both", "none"}
+COURSE = "BatchNorm, layer by layer"
+TITLE = re.compile(r"# (?P<number>\d\d) · (?P<question>.+)")
+TASK = re.compile(r"### Exercise (?P<name>.+)\n+\*(?P<time>.+)\*")
+NEXT = re.compile(r"\*\*Next:?\*\*")
+LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
+CODE = (28, 16)  # pixels: the largest and the smallest type for code and its output, on a slide of 1280 x 720
+ROOM = (1840, 470)  # a slide's room for it: columns times pixels, lines times pixels
+VERDICTS_A_SLIDE = 6
+
+
+class DeckError(ValueError):
+    """A slideshow field that means nothing; its text says where, and what is possible."""
+
+
+def fields(cell):
+    """A cell's slideshow field, checked.
+
+    Raises:
+        DeckError: an unknown field, a `show` or `lines` that is none, or one of them in a Markdown cell.
+    """
+    found = dict(cell.metadata.get("slideshow", {}))
+    if unknown := sorted(found.keys() - FIELDS):
+        raise DeckError(f"unknown in a slideshow field: {', '.join(unknown)}; there are: {', '.join(sorted(FIELDS))}")
+    if cell.cell_type != "code" and (wrong := sorted(found.keys() & {"show", "lines"})):
+        raise DeckError(f"{', '.join(wrong)} in a Markdown cell: only code has it")
+    if found.get("show", "both") not in SHOW:
+        raise DeckError(f"show: {found['show']!r}: choose one of {', '.join(sorted(SHOW))}")
+    if "lines" in found:
+        lines, last = found["lines"], len(cell.source.splitlines())
+        if not (isinstance(lines, list) and len(lines) == 2 and 1 <= lines[0] <= lines[1] <= last):
+            raise DeckError(f"lines: {lines!r}: the first and the last of the cell's {last} lines, as in [3, 9]")
+    return found
+
+
+class Slide:
+    """One slide: the cells that it shows, and what its lecturer is told."""
+
+    def __init__(self, name=""):
+        self.name, self.cells, self.remarks, self.notes = name, [], [], []
+
+    def write(self, text, kind="-"):
+        """Put Markdown on the slide: a first heading by itself, and list items after list items into one list."""
+        heading, _, rest = text.partition("\n") if text.startswith("#") else ("", "", text)
+        if heading:
+            self.cells.append(new_markdown_cell(heading, metadata={"kind": kind, "heading": True}))
+        rest, before = linked(rest.strip()), self.cells[-1] if self.cells else None
+        if rest.startswith("- ") and before is not None and before.source.startswith("- "):
+            before.source += "\n" + rest
+        elif rest:
+            self.cells.append(new_markdown_cell(rest, metadata={"kind": kind}))
+
+    def written(self):
+        """Its cells as nbconvert's slide exporter wants them: the first begins a slide, the last has the notes."""
+        for i, cell in enumerate(self.cells):
+            kind = cell.metadata.pop("kind", "-")
+            cell.metadata["slideshow"] = {"slide_type": "slide" if i == 0 else kind}
+        if not self.name and all(cell.cell_type == "markdown" for cell in self.cells):
+            self.name = "words"
+        if self.cells and self.name:
+            self.cells[0].metadata["deck_class"] = self.name
+        text = "\n\n".join([*(f"**{remark}**" for remark in self.remarks), *self.notes])
+        notes = [new_markdown_cell(text, metadata={"slideshow": {"slide_type": "notes"}})] if text else []
+        return [*self.cells, *notes]
+
+
+def cut(notebook):
+    """The deck of an executed notebook, as a notebook of slides; `metadata.title` is its title.
+
+    Raises:
+        DeckError: a slideshow field that means nothing, with its cell.
+    """
+    slides = []
+    for number, cell in enumerate(notebook.cells, 1):
+        try:
+            field = fields(cell)
+            kind = field.get("slide_type", "-")
+            if kind == "skip":
+                continue
+            if not slides or kind in {"slide", "subslide"}:
+                slides.append(Slide())
+            add(slides[-1], cell, {**field, "slide_type": kind})
+        except DeckError as problem:
+            raise DeckError(f"cell {number}: {problem}") from None
+    place = next((i for i, slide in enumerate(slides) if slide.name == "exercises"), len(slides))
+    slides[place:place] = verdicts(notebook)
+    deck = new_notebook(cells=[cell for slide in slides for cell in slide.written()])
+    found = TITLE.match(notebook.cells[0].source)
+    deck.metadata["title"] = f"{found['number']} · {found['question']}" if found else COURSE
+    return deck
+
+
+def add(slide, cell, field):
+    """Put a cell on a slide, or into its notes."""
+    if "remark" in field:
+        slide.remarks.append(field["remark"])
+    if field["slide_type"] == "notes":
+        slide.notes.append(linked(cell.source))
+    elif cell.cell_type == "markdown":
+        add_text(slide, cell, field)
+    else:
+        if "text" in field:
+            slide.write(field["text"])
+        shown = nbformat.from_dict(cell)
+        output = [kept for kept in shown.outputs if not is_caption(kept)]
+        show = field.get("show", "output" if output else "code")
+        shown.outputs = output if show in {"output", "both"} else []
+        shown.source = excerpt(cell.source, field.get("lines")) if show in {"code", "both"} else ""
+        printed = "".join(kept.text for kept in shown.outputs if kept.output_type == "stream")
+        shown.metadata = nbformat.from_dict({"kind": kind_of(field), "pixels": pixels(shown.source, printed)})
+        if shown.source or shown.outputs:
+            slide.cells.append(shown)
+
+
+def add_text(slide, cell, field):
+    text, notes = cell.source, []
+    if title := TITLE.match(text):
+        slide.name, notes = "opening", [text[title.end() :].strip()]
+        text = f"# {title['question']}\n\nNotebook {title['number']} · {COURSE}"
+    elif text.startswith("## Exercises"):
+        slide.name, text = "exercises", "## Exercises"
+    elif task := TASK.match(text):
+        text = f"- **{task['name']}** · {task['time']}"
+    elif "text" in field:
+        text, notes = field["text"], [without_heading(text)]
+    slide.notes += [linked(note) for note in notes]
+    slide.write(text, kind_of(field))
+
+
+def kind_of(field):
+    return "fragment" if field["slide_type"] == "fragment" else "-"
+
+
+def pixels(code, printed=""):
+    """The size of type in which code and what it prints fit on a slide.
+
+    Raises:
+        DeckError: it would be too small to be read.
+    """
+    lines = [*code.splitlines(), *printed.splitlines()] or [""]
+    wide, high = max(map(len, lines)), len(lines)
+    size = min(CODE[0], ROOM[0] // max(wide, 1), ROOM[1] * 10 // (13 * high))
+    if size < CODE[1]:
+        raise DeckError(f"{high} lines of up to {wide} characters are too much for a slide: `show` less, or some `lines`")
+    return size
+
+
+def excerpt(source, lines):
+    """Those lines of a cell's code, moved to the left as far as they go."""
+    if lines is None:
+        return source
+    part = source.splitlines()[lines[0] - 1 : lines[1]]
+    margin = min((len(line) - len(line.lstrip()) for line in part if line.strip()), default=0)
+    return "\n".join(line[margin:] for line in part)
+
+
+def without_heading(source):
+    """A text without its first heading, which the slide has already, or has in other words."""
+    return re.sub(r"\A#+ .*\n*", "", source)
+
+
+def is_caption(output):
+    data = output.get("data", {})
+    return "text/markdown" in data and "text/html" not in data and "image/png" not in data
+
+
+def linked(text):
+    """Markdown whose links lead from deck to deck; a link that leads elsewhere in the project is only its words."""
+
+    def replaced(match):
+        words, target = match["words"], match["target"]
+        if notebook := re.fullmatch(r"(\d\d)_\w+\.ipynb", target):
+            return f"[{words}]({notebook[1]}.html)"
+        return match[0] if re.match(r"https?://|#", target) else words
+
+    return LINK.sub(replaced, text)
+
+
+def verdicts(notebook):
+    """Slides with the verdict on each claim that the notebook made."""
+    claims = [output.metadata.claim for cell in notebook.cells for output in cell.get("outputs", [])
+              if "claim" in output.get("metadata", {})]  # fmt: skip
+    parts = -(-len(claims) // VERDICTS_A_SLIDE)
+    size = -(-len(claims) // parts) if parts else 0
+    slides = []
+    for part in range(parts):
+        rows = [
+            f"| {made.number} | {made.sentence} | **{VERDICTS[made.verdict][0]} {made.verdict}** |".replace("\n", " ")
+            for made in claims[part * size : (part + 1) * size]
+        ]
+        heading = "## What is said, and what we found" + (f" ({part + 1} of {parts})" if parts > 1 else "")
+        slide = Slide("verdicts")
+        slide.write("\n".join([heading, "", "| | the claim | the verdict |", "|---|---|---|", *rows]))
+        slide.notes = ["\n".join(f"- {made.number}: {made.finding}" for made in claims[part * size : (part + 1) * size])]
+        slides.append(slide)
+    return slides
