@@ -28,9 +28,10 @@ TITLE = re.compile(r"# (?P<number>\d\d) · (?P<question>.+)")
 TASK = re.compile(r"### Exercise (?P<name>.+)\n+\*(?P<time>.+)\*")
 NEXT = re.compile(r"\*\*Next:?\*\*")
 LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
-CODE = (28, 16)  # pixels: the largest and the smallest type for code and its output, on a slide of 1280 x 720
-ROOM = (1840, 470)  # a slide's room for it: columns times pixels, lines times pixels
-VERDICTS_A_SLIDE = 6
+CODE = (28, 15)  # pixels: the largest type for code and what it prints, and what is too small, on 1280 x 720
+UNWRAPPED = 18  # below which it is better to wrap a printed line
+WIDE, HIGH = 1840, 400  # the room for it: columns times pixels, lines times pixels
+VERDICTS_A_SLIDE = 5
 
 
 class DeckError(ValueError):
@@ -126,7 +127,7 @@ def add(slide, cell, field):
         if "text" in field:
             slide.write(field["text"])
         shown = nbformat.from_dict(cell)
-        output = [kept for kept in shown.outputs if not is_caption(kept)]
+        output = worth_showing(shown.outputs)
         show = field.get("show", "output" if output else "code")
         shown.outputs = output if show in {"output", "both"} else []
         shown.source = excerpt(cell.source, field.get("lines")) if show in {"code", "both"} else ""
@@ -156,17 +157,21 @@ def kind_of(field):
 
 
 def pixels(code, printed=""):
-    """The size of type in which code and what it prints fit on a slide.
+    """The largest size of type in which code, and what it prints, fit on a slide; what is printed may be wrapped.
 
     Raises:
         DeckError: it would be too small to be read.
     """
-    lines = [*code.splitlines(), *printed.splitlines()] or [""]
-    wide, high = max(map(len, lines)), len(lines)
-    size = min(CODE[0], ROOM[0] // max(wide, 1), ROOM[1] * 10 // (13 * high))
-    if size < CODE[1]:
-        raise DeckError(f"{high} lines of up to {wide} characters are too much for a slide: `show` less, or some `lines`")
-    return size
+    widest = max(map(len, code.splitlines()), default=0)
+    for wrapped in (False, True):
+        for size in range(CODE[0], CODE[1] if wrapped else UNWRAPPED, -1):
+            columns = WIDE // size
+            high = code.count("\n") + 1 + sum(max(1, -(-len(line) // columns)) for line in printed.splitlines())
+            long = widest if wrapped else max(widest, *map(len, printed.splitlines()), 0)
+            if long <= columns and high * size <= HIGH:
+                return size
+    lines = code.count("\n") + 1 + printed.count("\n")
+    raise DeckError(f"{lines} lines of up to {widest} characters are too much: `show` less of it, or only some `lines`")
 
 
 def excerpt(source, lines):
@@ -183,9 +188,9 @@ def without_heading(source):
     return re.sub(r"\A#+ .*\n*", "", source)
 
 
-def is_caption(output):
-    data = output.get("data", {})
-    return "text/markdown" in data and "text/html" not in data and "image/png" not in data
+def worth_showing(outputs):
+    """A cell's figures, or if it has none all that it puts out."""
+    return [output for output in outputs if "image/png" in output.get("data", {})] or outputs
 
 
 def linked(text):
