@@ -1,7 +1,7 @@
 # Every target first sees to the environment (tools/setup.py), which costs next to nothing once it is built.
 # The logic is in tools/, so that this file stays the same for GNU make 3.81 (macOS), sh and Windows' cmd.
 
-.PHONY: help setup lab test test-notebooks run notebooks claims handouts bench lock lint clean
+.PHONY: help setup lab test test-notebooks run notebooks claims handouts slides bench lock lint clean
 .DEFAULT_GOAL := help
 
 # The Python that builds the environment: PYTHON=... if given, else the first that is new enough, else the first there
@@ -26,6 +26,7 @@ help:
 	@echo "make notebooks        execute it in place, in the form that is committed   (ONLY=03 for one)"
 	@echo "make claims           renew the tables of claims in README.md and docs/claims.md from the notebooks"
 	@echo "make handouts         the notebooks without solutions and outputs, and the lecturer's copies, into build/"
+	@echo "make slides           a deck of slides from each notebook, which needs no network, into build/slides/"
 	@echo "make bench            measure what is promised to be fast, into docs/benchmarks.md   (ONLY=\"layers fit\")"
 	@echo "make lint             ruff check and ruff format --check, notebooks included"
 	@echo "make lock             renew requirements.txt from pyproject.toml"
@@ -57,6 +58,9 @@ claims:
 
 handouts:
 	$(IN_ENVIRONMENT) tools/handouts.py $(ARGS) $(ONLY)
+
+slides:
+	$(IN_ENVIRONMENT) tools/slides.py $(ONLY)
 
 bench:
 	$(IN_ENVIRONMENT) tools/bench.py $(ONLY)

@@ -18,10 +18,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import nbformat
+from test_tools import load
 
 from utils.claims import VERDICTS
 from utils.exercises.definitions import of_notebook
 
+cut = load("cut")
 ROOT = Path(__file__).resolve().parent.parent
 TAGS = {"setup", "exercise", "exercise-check", "solution", "hide-input", "nbval-ignore-output", "raises-exception"}
 SLIDES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
@@ -393,11 +395,15 @@ def known_tags(notebook: Notebook, path: Path) -> Iterator[str]:
 
 @rule
 def slides(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Every cell says what it is in the slide show."""
+    """Every cell says what it is in the slide show, in words that tools/cut.py knows."""
     for cell in notebook.cells:
         kind = cell.metadata.get("slideshow", {}).get("slide_type")
         if kind not in SLIDES:
             yield f"{at(notebook, cell)}: slide type {kind!r}: choose one of {', '.join(sorted(SLIDES))}"
+        try:
+            cut.fields(cell)
+        except cut.DeckError as problem:
+            yield f"{at(notebook, cell)}: {problem}"
 
 
 @rule

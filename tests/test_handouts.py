@@ -80,7 +80,7 @@ def test_no_handout_holds_a_line_of_a_solution(built):
 def test_a_handout_holds_no_output_no_remark_and_no_solution(built, name):
     for cell in built.handouts[name].cells:
         assert "solution" not in rules.tags(cell)
-        assert cell.metadata["slideshow"]["slide_type"] != "notes"
+        assert set(cell.metadata["slideshow"]) == {"slide_type"}  # what slides say and tell the lecturer gives it away
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None
@@ -89,7 +89,6 @@ def test_a_handout_holds_no_output_no_remark_and_no_solution(built, name):
 @each
 def test_a_handout_is_else_the_notebook(built, name):
     kept = [cell for cell in built.stored[name].cells if "solution" not in rules.tags(cell)]
-    kept = [cell for cell in kept if cell.metadata["slideshow"]["slide_type"] != "notes"]
     made = built.handouts[name].cells
     assert [cell.id for cell in made] == [cell.id for cell in kept]
     for mine, theirs in zip(made, kept, strict=True):
@@ -136,6 +135,8 @@ def test_the_instructors_copy_shows_everything(built, name):
         assert "hide-input" not in rules.tags(cell)
         assert "jupyter" not in cell.metadata
     text = "\n".join(cell.source for cell in made.cells)
+    for cell in stored.cells:
+        assert cell.metadata["slideshow"].get("remark", "") in text
     for number, exercise in of_notebook(name[:2]).items():
         assert f"**For the lecturer: exercise {number}.**" in text
         assert all(mistake.message in text for mistake in exercise.mistakes)
@@ -155,7 +156,7 @@ def small_notebook(folder):
             metadata=slide,
             outputs=[new_output("stream", text="an output\n")],
         ),
-        new_markdown_cell("Say this aloud.", metadata={"slideshow": {"slide_type": "notes"}}),
+        new_markdown_cell("Look.", metadata={"slideshow": {"slide_type": "slide", "remark": "Say this aloud."}}),
         new_code_cell("_ = dict(\n    alt='Ünder ' 'a'\n)", metadata=slide),
         new_markdown_cell(f"## Exercises\n\nTry.{handouts.OF_SOLUTIONS}", metadata=slide),
         new_code_cell("number = None", metadata={**slide, "tags": ["exercise"]}),
@@ -189,13 +190,13 @@ def test_handouts_are_run_with_nbval_and_checks_say_not_solved_yet(tmp_path, mon
 def test_a_check_that_says_anything_else_and_a_cell_that_fails_are_failures(tmp_path, monkeypatch, capsys):
     def solved(notebook, folder):
         card = {"exercise": {"number": "2.1", "state": "right", "key": ""}}
-        notebook.cells[5].outputs = [new_output("display_data", metadata=card)]
+        notebook.cells[6].outputs = [new_output("display_data", metadata=card)]
 
     def broken(notebook, folder):
         raise load("run").NotebookFailure("cell 3: ValueError")
 
     small_notebook(tmp_path / "notebooks")
-    for execute, words in ((solved, "cell 6: its check says ['right']"), (broken, "FAILED: cell 3: ValueError")):
+    for execute, words in ((solved, "cell 7: its check says ['right']"), (broken, "FAILED: cell 3: ValueError")):
         monkeypatch.setattr(handouts, "execute", execute)
         assert handouts.main(["--run"], tmp_path) == 1
         assert words in capsys.readouterr().out

@@ -1,7 +1,8 @@
 """Cuts a notebook into a deck: what `make slides` shows of each cell, and what it tells the lecturer.
 
-Each cell's `slideshow` field says what becomes of it. Its `slide_type` is Jupyter's own: `slide` and `subslide` begin a
-slide, `-` and `fragment` go on with it, `notes` is for the speaker's view only, `skip` for neither. Beside it may stand:
+Each cell's `slideshow` field says what becomes of it. Its `slide_type` is Jupyter's own: `slide` and `subslide` begin
+a slide, `-` and `fragment` go on with it, `notes` is for the speaker's view only, `skip` for neither. Beside it may
+stand:
 
     text     what the slide says, in Markdown: of a Markdown cell instead of its own text, which the speaker's view
              gets in full; of a code cell above it
@@ -26,7 +27,6 @@ SHOW = {"code", "output", "both", "none"}
 COURSE = "BatchNorm, layer by layer"
 TITLE = re.compile(r"# (?P<number>\d\d) · (?P<question>.+)")
 TASK = re.compile(r"### Exercise (?P<name>.+)\n+\*(?P<time>.+)\*")
-NEXT = re.compile(r"\*\*Next:?\*\*")
 LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 CODE = (28, 15)  # pixels: the largest type for code and what it prints, and what is too small, on 1280 x 720
 UNWRAPPED = 18  # below which it is better to wrap a printed line
@@ -213,13 +213,19 @@ def verdicts(notebook):
     size = -(-len(claims) // parts) if parts else 0
     slides = []
     for part in range(parts):
+        shown = claims[part * size : (part + 1) * size]
         rows = [
-            f"| {made.number} | {made.sentence} | **{VERDICTS[made.verdict][0]} {made.verdict}** |".replace("\n", " ")
-            for made in claims[part * size : (part + 1) * size]
+            f"| {made.number} | {in_a_cell(made.sentence)} | **{VERDICTS[made.verdict][0]} {made.verdict}** |"
+            for made in shown
         ]
         heading = "## What is said, and what we found" + (f" ({part + 1} of {parts})" if parts > 1 else "")
         slide = Slide("verdicts")
         slide.write("\n".join([heading, "", "| | the claim | the verdict |", "|---|---|---|", *rows]))
-        slide.notes = ["\n".join(f"- {made.number}: {made.finding}" for made in claims[part * size : (part + 1) * size])]
+        slide.notes = ["\n".join(f"- {made.number}: {made.finding}" for made in shown)]
         slides.append(slide)
     return slides
+
+
+def in_a_cell(text):
+    """Text in the cell of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")

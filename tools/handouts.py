@@ -4,7 +4,7 @@
     python tools/handouts.py --run [NAME...]  the same, and then executes the handouts: each check must say that its
                                               exercise is not solved yet
 
-A handout is a notebook without its solutions, its outputs and its lecturer's remarks (cells of the slide type "notes").
+A handout is a notebook without its solutions, its outputs and what its slides say and tell the lecturer (see cut.py).
 Its figures' alternative texts say what there is to see, and so would give away what one is to guess: they stay, for
 those who cannot see the figure, but in a form that the eye does not read, `alt=plots.veiled("…")`. The instructor's
 copy has the solutions unfolded, the outputs, the remarks, and under each exercise what its check looks for.
@@ -27,6 +27,7 @@ from utils.plots import veil
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 88  # of the lines of a veiled text
+NOTES = {"slideshow": {"slide_type": "notes"}}
 OF_SOLUTIONS = " The solution is the folded cell after the check."  # stands under "## Exercises"
 
 
@@ -34,18 +35,15 @@ def tags(cell):
     return cell.metadata.get("tags", [])
 
 
-def is_remark(cell):
-    return cell.metadata.get("slideshow", {}).get("slide_type") == "notes"
-
-
 # --- the handout
 
 
 def handout(notebook):
-    """A notebook as it is given away: a new one, without solutions, outputs and remarks."""
+    """A notebook as it is given away: a new one, without solutions, outputs and what slides say of it."""
     made = nbformat.from_dict(notebook)
-    made.cells = [cell for cell in made.cells if "solution" not in tags(cell) and not is_remark(cell)]
+    made.cells = [cell for cell in made.cells if "solution" not in tags(cell)]
     for cell in made.cells:
+        cell.metadata.slideshow = {"slide_type": cell.metadata.get("slideshow", {}).get("slide_type", "-")}
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
             cell.source = with_veiled_texts(cell.source)
@@ -105,14 +103,15 @@ def instructor(notebook, number):
     for cell in made.cells:
         if cell.cell_type == "markdown":
             cell.source = moved(cell.source)
+        if remark := cell.metadata.get("slideshow", {}).get("remark"):
+            cells.append(new_markdown_cell(f"**For the lecturer.** {remark}", id=f"{cell.id}-remark", metadata=NOTES))
         if "solution" in tags(cell):
             cell.metadata["tags"] = [tag for tag in tags(cell) if tag != "hide-input"]
             cell.metadata.pop("jupyter", None)
         cells.append(cell)
         for key, exercise in exercises.items():
             if "solution" in tags(cell) and cell.source.startswith(f"# Solution to exercise {key}\n"):
-                metadata = {"slideshow": {"slide_type": "notes"}}
-                cells.append(new_markdown_cell(remarks(key, exercise), id=f"{cell.id}-remarks", metadata=metadata))
+                cells.append(new_markdown_cell(remarks(key, exercise), id=f"{cell.id}-remarks", metadata=NOTES))
     made.cells = cells
     return made
 

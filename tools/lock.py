@@ -24,7 +24,8 @@ def find_uv():
 
 def command(uv, output):
     return [
-        uv, "pip", "compile", "pyproject.toml", "--extra", "dev", "--universal", "--python-version", "3.11",
+        uv, "pip", "compile", "pyproject.toml", "--extra", "dev", "--extra", "slides", "--universal",
+        "--python-version", "3.11",
         "--generate-hashes", "--no-emit-index-url", "--no-header", "--quiet", "--upgrade",
         "--constraints", "tools/constraints.txt", "--output-file", output,
     ]  # fmt: skip

@@ -3,7 +3,7 @@ window.MathJax = {
   messageStyle: "none",
   skipStartupTypeset: true,
   showMathMenu: false,
-  tex2jax: {inlineMath: [["$", "$"]], displayMath: [["$$", "$$"]], processEscapes: true},
+  tex2jax: {inlineMath: [["$", "$"]], displayMath: [["$$", "$$"]], processEscapes: true, ignoreClass: "notes"},  // the speaker's view has no MathJax
   "HTML-CSS": {availableFonts: [], preferredFont: null, webFont: "STIX-Web", imageFont: null, matchFontHeight: false},
 };
 

@@ -1,0 +1,115 @@
+"""What is wrong with a deck, found by opening it in headless Chromium as a lecturer does: from its folder, without a
+network, slide after slide with one key."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+WIDTH, HEIGHT = 1280, 720
+SMALLEST = 14  # pixels: the smallest type on a slide, in its figures too
+FIGURE_TYPE = 18.9  # pixels: the type of a figure in its own size (17 points at 80 dots an inch, see utils.plots)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync")  # fmt: skip
+
+# What is out of its frame: every box but those that MathJax builds its signs from (they may be larger than the sign),
+# and in a box that wraps no line, the text itself.
+LOOK = """([width, height, figureType, smallest]) => {
+  const slide = Reveal.getCurrentSlide(), frame = slide.getBoundingClientRect(), out = [], small = [];
+  const inner = e => e.closest("aside") || e.closest(".MathJax_Preview, .MJX_Assistive_MathML, script, style");
+  const inFormula = e => e.parentElement.closest(".MathJax, .MathJax_Display");
+  for (const e of slide.querySelectorAll("*")) {
+    if (inner(e) || inFormula(e)) continue;
+    const box = e.getBoundingClientRect(), style = getComputedStyle(e);
+    if (!box.width || !box.height) continue;
+    const name = e.tagName.toLowerCase() + " " + e.textContent.trim().slice(0, 40);
+    if (box.right > frame.left + width + 1 || box.bottom > frame.top + height + 1 || box.left < frame.left - 1
+        || box.top < frame.top - 1 || (style.display === "block" && e.scrollWidth > e.clientWidth + 2)) out.push(name);
+    const own = [...e.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+    let size = parseFloat(style.fontSize);
+    if (e.tagName === "IMG") size = figureType * Math.min(box.width / e.naturalWidth, box.height / e.naturalHeight);
+    if ((own || e.tagName === "IMG") && size < smallest - 0.5) small.push(`${name} ${size.toFixed(1)} px`);
+  }
+  const text = [...slide.childNodes].filter(n => n.tagName !== "ASIDE").map(n => n.innerText || "").join(" ");
+  return {
+    index: Reveal.getIndices().h, out, small, text,
+    heading: !!slide.querySelector("h1, h2"),
+    unnamed: [...slide.querySelectorAll("img")].filter(img => !img.alt.trim()).length,
+    figures: slide.querySelectorAll("img").length,
+    raw: (text.match(/\\$[^$\\n]+\\$|\\\\(frac|mu|sigma|sum)\\b/) || [""])[0],
+    faults: slide.querySelectorAll(".MathJax_Error, .merror, .noError").length,
+  };
+}"""
+
+
+def executable() -> str | None:
+    """The browser to test with: what BROWSER_FOR_TESTS names, or the first Chromium or Chrome that is installed."""
+    return os.environ.get("BROWSER_FOR_TESTS") or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@contextmanager
+def chromium() -> Iterator:
+    """A headless browser; as root it cannot have its sandbox."""
+    from playwright.sync_api import sync_playwright
+
+    options = [*QUIET, *(["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=options)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Opened:
+    """A deck in a page of its own, with no network; `asked` is what it asked for all the same."""
+
+    def __init__(self, browser, path: Path):
+        self.asked, self.errors = [], []
+        self.context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, offline=True)
+        self.context.on("request", self.note)
+        self.page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_function("window.Reveal && Reveal.isReady()", timeout=30_000)
+
+    def note(self, request) -> None:
+        if not request.url.startswith(("file:", "data:", "about:")):
+            self.asked.append(request.url)
+
+    def slides(self) -> Iterator[dict]:
+        """What there is to see on each slide, from the first to the last, by the → key alone."""
+        for _ in range(self.page.evaluate("Reveal.getTotalSlides()")):
+            yield self.page.evaluate(LOOK, [WIDTH, HEIGHT, FIGURE_TYPE, SMALLEST])
+            self.page.keyboard.press("ArrowRight")
+
+    def formulas(self) -> int:
+        return self.page.evaluate("window.MathJax && MathJax.Hub ? MathJax.Hub.getAllJax().length : 0")
+
+
+def problems(browser, path: Path) -> tuple[list[dict], list[str]]:
+    """A deck's slides as seen, and what is wrong with them, each with its slide."""
+    deck = Opened(browser, path)
+    try:
+        seen = list(deck.slides())
+        found = [f"it asks for {url}" for url in deck.asked] + [f"an error: {error}" for error in deck.errors]
+        if [slide["index"] for slide in seen] != list(range(len(seen))):
+            found.append(f"the → key leads through {[slide['index'] for slide in seen]}")
+        if not deck.formulas() and any(slide["raw"] for slide in seen):
+            found.append("no formula was typeset")
+    finally:
+        deck.context.close()
+    for number, slide in enumerate(seen, 1):
+        found += [f"slide {number}: out of its frame: {what}" for what in slide["out"]]
+        found += [f"slide {number}: too small: {what}" for what in slide["small"]]
+        found += [f"slide {number}: not typeset: {slide['raw']}"] if slide["raw"] else []
+        found += [f"slide {number}: a formula that MathJax cannot read"] if slide["faults"] else []
+        found += [f"slide {number}: a figure without a text"] if slide["unnamed"] else []
+        found += [f"slide {number}: {slide['figures']} figures"] if slide["figures"] > 1 else []
+        found += [] if slide["heading"] else [f"slide {number}: no heading"]
+        found += [f"slide {number}: {len(slide['text'].split())} words"] if len(slide["text"].split()) > 130 else []
+    return seen, found
