@@ -509,8 +509,8 @@ def exercises(notebook: Notebook, path: Path) -> Iterator[str]:
     sections = [text for _, level, text, _ in found if level == 2]
     tagged = [cell for cell in notebook.cells if set(tags(cell)) & set(PATTERN)]
     if "Exercises" not in sections:
-        if tagged:
-            yield f'{at(notebook, tagged[0])}: exercises belong under "## Exercises", behind "## What we found"'
+        what = f"{at(notebook, tagged[0])}: exercises belong" if tagged else "it has no exercises: two to four belong"
+        yield f'{what} under "## Exercises", behind "## What we found"'
         return
     if sections[-2:] != ["What we found", "Exercises"]:
         yield 'the last two sections must be "## What we found" and "## Exercises"'

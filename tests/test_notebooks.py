@@ -62,6 +62,39 @@ def notebook_of(cells):
     return new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 
 
+def exercise(number: str = "1.1", name: str = "double") -> list:
+    """The four cells of an exercise that is right."""
+    other = f"{name}Solution" if name[0].isupper() else f"{name}_solution"
+
+    def shown(state: str):
+        return new_output("display_data", data={"text/plain": state}, metadata={
+            "exercise": {"number": number, "state": state, "key": ""}
+        })  # fmt: skip
+
+    cells = [
+        text(f"### Exercise {number} · Twice\n\n*3 minutes · ★☆☆ easy*\n\nDouble it.", "skip"),
+        code(f"def {name}(x):\n    raise NotImplementedError", "exercise"),
+        code(f'check("{number}", {name})', "exercise-check", outputs=[shown("not solved yet")]),
+        code(
+            f'# Solution to exercise {number}\ndef {other}(x):\n    return 2 * x\n\n\ncheck("{number}", {other})',
+            "solution", "hide-input", outputs=[shown("right")],
+        ),
+    ]  # fmt: skip
+    cells[3].metadata["jupyter"] = {"source_hidden": True}
+    return cells
+
+
+def section() -> list:
+    """The section of exercises: its heading, and two of them."""
+    return [text("## Exercises\n\nDo them.", "skip"), *exercise("1.1"), *exercise("1.2", "Layer")]
+
+
+def define(patch, *numbers: str) -> None:
+    """Let `utils.exercises` have exercises of these numbers, and no others."""
+    made = Number(minutes=3, difficulty="★☆☆ easy", hints=["Add it to itself."], look="it", right=2, tolerance=0)
+    patch(rules, "of_notebook", lambda notebook: dict.fromkeys(numbers, made))
+
+
 def good_notebook():
     """A small notebook that keeps every rule: 01 of a series of three."""
     picture = new_output("display_data", data={"image/png": PIXEL, "text/plain": "a figure"}, metadata=ALT)
@@ -74,6 +107,7 @@ def good_notebook():
         code("draw(data, label='a;')", outputs=[picture]),
         code("assert data\nprint('It holds;')", outputs=[said("It holds;\n")]),
         text("## What we found\n\nOne thing.\n\n**Next:** [02 · And then?](02_and_then.ipynb)", "slide"),
+        *section(),
     ]
     return notebook_of(cells)
 
@@ -85,6 +119,7 @@ def sample(tmp_path, monkeypatch):
     (tmp_path / "02_and_then.ipynb").write_text("{}", "utf-8")
     result = SimpleNamespace(notebook=good_notebook(), path=tmp_path / "01_whats_in_the_middle.ipynb", folder=tmp_path)
     result.patch = monkeypatch.setattr
+    define(result.patch, "1.1", "1.2")
     result.cells = result.notebook.cells
 
     def write():
@@ -160,42 +195,15 @@ def home(name: str = "home") -> str:
     return f"/{name}/somebody/course"  # put together, as in the rules
 
 
-def exercise(number: str = "1.1", name: str = "double") -> list:
-    """The four cells of an exercise that is right."""
-    other = f"{name}Solution" if name[0].isupper() else f"{name}_solution"
-
-    def shown(state: str):
-        return new_output("display_data", data={"text/plain": state}, metadata={
-            "exercise": {"number": number, "state": state, "key": ""}
-        })  # fmt: skip
-
-    cells = [
-        text(f"### Exercise {number} · Twice\n\n*3 minutes · ★☆☆ easy*\n\nDouble it.", "skip"),
-        code(f"def {name}(x):\n    raise NotImplementedError", "exercise"),
-        code(f'check("{number}", {name})', "exercise-check", outputs=[shown("not solved yet")]),
-        code(
-            f'# Solution to exercise {number}\ndef {other}(x):\n    return 2 * x\n\n\ncheck("{number}", {other})',
-            "solution", "hide-input", outputs=[shown("right")],
-        ),
-    ]  # fmt: skip
-    cells[3].metadata["jupyter"] = {"source_hidden": True}
-    return cells
-
-
 def exercises_with(change=lambda cells: None, defined=("1.1", "1.2")):
-    """The sample with two exercises, changed: `change` gets the section's cells, the heading first."""
+    """The sample with its exercises changed: `change` gets the section's cells, the heading first."""
 
     def apply(sample):
-        cells = [text("## Exercises\n\nDo them.", "skip"), *exercise("1.1"), *exercise("1.2", "Layer")]
+        cells = section()
         change(cells)
-        found = sample.cells[7].source.replace("\n\n**Next:** [02 · And then?](02_and_then.ipynb)", "")
-        if found != sample.cells[7].source:
-            sample.cells[7].source = found
-            cells.append(text("**Next:** [02 · And then?](02_and_then.ipynb)"))
-        sample.cells.extend(cells)
+        sample.cells[8:] = cells
         notebook_of(sample.cells)
-        made = Number(minutes=3, difficulty="★☆☆ easy", hints=["Add it to itself."], look="it", right=2, tolerance=0)
-        sample.patch(rules, "of_notebook", lambda notebook: {number: made for number in defined})
+        define(sample.patch, *defined)
 
     return apply
 
@@ -209,6 +217,11 @@ def in_section(place: int, **changes):
         cells[place].update(changes)
 
     return exercises_with(change)
+
+
+def without_exercises(change=lambda sample: None):
+    """The sample without that section."""
+    return lambda s: (s.cells.__delitem__(slice(8, None)), change(s))
 
 
 BROKEN = [
@@ -299,7 +312,10 @@ BROKEN = [
     ("claims", on_card(arms=[{"name": ""}]), "an arm has no name"),
     ("claims", on_card(sentence="It takes longer"), "its sentence is a sentence: end it with a full stop"),
     ("claims", on_card(finding="It took twice as long,"), "its finding is a sentence"),
-    ("exercises", tag(5, "exercise"), 'belong under "## Exercises"'),
+    ("exercises", without_exercises(), 'it has no exercises: two to four belong under "## Exercises"'),
+    ("exercises", without_exercises(tag(5, "exercise")), 'exercises belong under "## Exercises"'),
+    ("exercises", tag(5, "exercise"), "under no exercise's heading"),
+    ("exercises", exercises_with(lambda c: c.__delitem__(slice(1, 9)), []), "holds 0 exercises"),
     ("exercises", in_section(0, source="## Exercises\n\nx\n\n## More"), "the last two sections"),
     ("exercises", exercises_with(lambda c: c.__delitem__(slice(5, 9)), ["1.1"]), "holds 1 exercises"),
     ("exercises", exercises_with(lambda c: [c.extend(exercise("1.3")) for _ in range(3)]), "holds 5 exercises"),
@@ -386,7 +402,7 @@ KEPT = [
     put(5, "x = 1; y = 2\nname = 'a;'\ntext = '''\nplot(x);\n'''\n# x;"),
     put(5, "from matplotlib import pyplot as plt\nimport numpy as np, os.path"),
     put(2, "## X\n\n[a](https://example.org/home/x) [b](02_and_then.ipynb 'title') `[c](none.md)`"),
-    put(7, "## What we found\n\n**Next:** a line,\nthen [02 · And then?](02_and_then.ipynb)\n\n## And more\n\nB."),
+    put(7, "## What we found\n\n**Next:** a line,\nthen [02 · And then?](02_and_then.ipynb)"),
     lambda s: (
         s.cells[6].update(outputs=[new_output("error", ename="E", evalue="", traceback=[])])
         or s.cells[6].metadata.update(tags=["raises-exception"])
@@ -403,7 +419,11 @@ KEPT = [
     claims_with(put_source('claims.claim(number="1.1", verdict="holds")')),
     claims_with(put_source('for arm in arms:\n    measure(arm)\nclaim(\n    "1.1",\n    verdict="holds",\n)')),
     on_card(over=None, sentence='Is it "really" slower?', finding="“Not at all.”"),
-    exercises_with(),
+    lambda s: (
+        put(7, "## What we found\n\nOne thing.")(s)
+        or s.cells.append(text("**Next:** [02 · And then?](02_and_then.ipynb)"))
+    ),
+    exercises_with(lambda c: c.extend(exercise("1.3") + exercise("1.4")), [f"1.{i}" for i in range(1, 5)]),
     in_section(2, source="double: int = None  # a number"),
 ]
 
