@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ ORDER = (
 )
 APART = {"environment": {"training"}}  # beside the line: imports these, and is imported by no other module
 MODULES = sorted(set((ROOT / "utils").glob("**/*.py")) - {ROOT / "utils" / "__init__.py"})
+SLOW = {"PIL", "matplotlib", "torch._dynamo", "torchvision"}
 VAGUE = {"helpers", "common", "misc", "util", "utilities", "tools"}
 
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
@@ -72,6 +74,14 @@ def test_the_test_of_the_direction_sees_a_wrong_way():
     assert wrong_way("environment", "from utils.training import pick_device") == []
     with pytest.raises(AssertionError, match=r"utils\.new has no place yet"):
         wrong_way("new", "")
+
+
+def test_what_takes_long_to_import_is_imported_where_it_is_needed():
+    """A kernel whose first cell imports all of utils has waited for torch, and for little else."""
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in MODULES]
+    code = f"import {', '.join(names)}, sys; print({SLOW} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 @each_module

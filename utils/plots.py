@@ -5,22 +5,26 @@ grey line, the learner's guess a black star. Layers run from left to right. Each
 a sentence of alternative text for it, which is also printed under the figure.
 """
 
+from __future__ import annotations
+
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Polygon
-from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from utils.stats import ActivationStats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# matplotlib is imported where it is needed: the kernel of a notebook starts most of a second earlier, and the first
+# figure pays for it.
 
 __all__ = [
     "Line",
@@ -101,6 +105,7 @@ def show(figure: Figure, alt: str) -> None:
         ValueError: the alternative text is no sentence.
     """
     from IPython.display import Markdown, display
+    from matplotlib import pyplot as plt
 
     if len(alt.split()) < 5 or not alt.rstrip().endswith("."):
         plt.close(figure)
@@ -130,6 +135,9 @@ def veiled(code: str) -> str:
 @contextmanager
 def _drawing() -> Iterator[None]:
     """The course's style, and no figure left open if drawing one fails."""
+    import matplotlib
+    from matplotlib import pyplot as plt
+
     already_open = set(plt.get_fignums())
     with matplotlib.rc_context(STYLE):
         try:
@@ -141,6 +149,8 @@ def _drawing() -> Iterator[None]:
 
 
 def _figure(rows: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
+    from matplotlib import pyplot as plt
+
     return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
 
 
@@ -244,6 +254,12 @@ def _layer_ticks(ax: Axes, depth: int) -> None:
     """Layers are counted from 1: no tick at 0, and one at the first."""
     every = 1 if depth <= 6 else 5 if depth <= 25 else 10
     ax.set_xticks(sorted({1, *range(every, depth + 1, every)}))
+
+
+def _percent(ax: Axes, decimals: int | None = None) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals))
 
 
 def _star(ax: Axes, guess: tuple[float, float] | None) -> None:
@@ -395,7 +411,7 @@ def _cockpit_row(axes: np.ndarray, stats: ActivationStats, kind: str, layer: int
     _heat(axes[1], stats.histogram[:, layer], stats.bin_edges, kind, x0=stats.steps[0], column=every)
     axes[1].set_ylabel("activation")
     axes[2].set_ylim(-0.03, 1.03)
-    axes[2].yaxis.set_major_formatter(PercentFormatter(1))
+    _percent(axes[2])
     axes[2].set_ylabel("share of channels")
     axes[3].set_yscale("log")
     axes[3].set_ylabel("‖∂loss/∂output‖")
@@ -457,7 +473,7 @@ def bars(
         ax.set_ylabel(ylabel)
         ax.margins(y=0.16)
         if percent:
-            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            _percent(ax, decimals=0)
         ax.grid(axis="x", visible=False)
         if guess is not None:
             _star(ax, (len(groups) - 1, guess))
@@ -485,6 +501,8 @@ def matrix(
     Raises:
         ValueError: the names do not fit the shape.
     """
+    import matplotlib
+
     values = np.asarray(values, dtype=float)
     if values.shape != (len(rows), len(columns)):
         raise ValueError(f"{len(rows)} rows and {len(columns)} columns have names; given: values {values.shape}")
@@ -534,6 +552,8 @@ def cubes(panels: Mapping[str, np.ndarray], *, alt: str) -> None:
 
 
 def _block(ax: Axes, marked: np.ndarray) -> None:
+    from matplotlib.patches import Polygon
+
     pictures, channels, places = marked.shape
     faces = [  # two edges, a corner, the shade, whether it is marked
         *((RIGHT, UP, c * RIGHT + (places - 1 - p) * UP, "#FFFFFF", marked[0, c, p])
