@@ -148,7 +148,8 @@ def test_links_lead_from_deck_to_deck():
 
 
 def test_exercises_and_verdicts_get_a_slide():
-    stored = {"claim": {"number": "2.1", "sentence": "It is |x|.", "verdict": "holds", "finding": "It was."}}
+    stored = {"claim": {"number": "2.1", "sentence": "It is |x|.", "verdict": "holds", "finding": "It was.",
+                        "source": "folklore"}}  # fmt: skip
     found, said, tasks = cut(
         markdown("## What we found"),
         code("claim(...)", "skip", [new_output("display_data", {"text/html": ""}, metadata=stored)]),
@@ -163,6 +164,15 @@ def test_exercises_and_verdicts_get_a_slide():
     assert said.notes == "- 2.1: It was."
     assert sources(tasks) == ["## Exercises", "- **2.1 · Count** · 3 minutes · ★☆☆ easy\n"
                               "- **2.2 · Build** · 9 minutes · ★★★ hard", "**Next:** [03](03.html)"]  # fmt: skip
+
+
+def test_a_sentence_that_is_tested_twice_says_in_which_setting():
+    made = {"sentence": "It holds.", "verdict": "holds", "finding": "So."}
+    claims = [{"claim": {**made, "number": f"2.{i}", "source": f"setting {i}"}} for i in (1, 2)]
+    outputs = [new_output("display_data", {"text/html": ""}, metadata=claim) for claim in claims]
+    (slide,) = cut(code("claim(...)", "skip", outputs))
+    assert "| 2.1 | It holds. *(setting 1)* |" in slide.cells[1].source
+    assert "| 2.2 | It holds. *(setting 2)* |" in slide.cells[1].source
 
 
 @each

@@ -31,7 +31,7 @@ LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 CODE = (28, 15)  # pixels: the largest type for code and what it prints, and what is too small, on 1280 x 720
 UNWRAPPED = 18  # below which it is better to wrap a printed line
 WIDE, HIGH = 1840, 400  # the room for it: columns times pixels, lines times pixels
-VERDICTS_A_SLIDE = 5
+VERDICTS_A_SLIDE = 4
 
 
 class DeckError(ValueError):
@@ -215,7 +215,7 @@ def verdicts(notebook):
     for part in range(parts):
         shown = claims[part * size : (part + 1) * size]
         rows = [
-            f"| {made.number} | {in_a_cell(made.sentence)} | **{VERDICTS[made.verdict][0]} {made.verdict}** |"
+            f"| {made.number} | {in_a_cell(said(made, claims))} | **{VERDICTS[made.verdict][0]} {made.verdict}** |"
             for made in shown
         ]
         heading = "## What is said, and what we found" + (f" ({part + 1} of {parts})" if parts > 1 else "")
@@ -224,6 +224,12 @@ def verdicts(notebook):
         slide.notes = ["\n".join(f"- {made.number}: {made.finding}" for made in shown)]
         slides.append(slide)
     return slides
+
+
+def said(made, claims):
+    """A claim's sentence; if the notebook tests it more than once, with its source, which says in which setting."""
+    again = sum(other.sentence == made.sentence for other in claims) > 1
+    return f"{made.sentence} *({made.source})*" if again else made.sentence
 
 
 def in_a_cell(text):
