@@ -1,7 +1,7 @@
 # Every target first sees to the environment (tools/setup.py), which costs next to nothing once it is built.
 # The logic is in tools/, so that this file stays the same for GNU make 3.81 (macOS), sh and Windows' cmd.
 
-.PHONY: help setup lab test test-notebooks run notebooks claims handouts slides bench lock lint clean
+.PHONY: help setup lab test test-notebooks test-handouts run notebooks claims handouts slides bench lock lint clean
 .DEFAULT_GOAL := help
 
 # The Python that builds the environment: PYTHON=... if given, else the first that is new enough, else the first there
@@ -22,6 +22,7 @@ help:
 	@echo "make lab              build the environment, find the data, open JupyterLab on the first notebook"
 	@echo "make test             every test; every notebook is re-executed and its text compared"
 	@echo "make test-notebooks   only the notebooks, and the tests that depend on the data"
+	@echo "make test-handouts    what make handouts gives away is executed: every check must say \"not solved yet\""
 	@echo "make run              execute the whole series into build/executed/   (ONLY=03 for one)"
 	@echo "make notebooks        execute it in place, in the form that is committed   (ONLY=03 for one)"
 	@echo "make claims           renew the tables of claims in README.md and docs/claims.md from the notebooks"
@@ -44,6 +45,9 @@ test:
 
 test-notebooks:
 	$(IN_ENVIRONMENT) tools/test.py --notebooks
+
+test-handouts:
+	$(IN_ENVIRONMENT) tools/test.py --handouts
 
 run:
 	$(IN_ENVIRONMENT) tools/run.py $(ONLY)

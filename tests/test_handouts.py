@@ -6,16 +6,17 @@ import ast
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
 import notebook_rules as rules
 import pytest
+from claim_cards import displayed
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from test_tools import load
+from test_tools import load, test_tool
 
+from utils.exercises import check
 from utils.exercises.definitions import of_notebook
 from utils.plots import veiled
 
@@ -145,9 +146,11 @@ def test_the_instructors_copy_shows_everything(built, name):
 # --- running them
 
 
-def small_notebook(folder):
-    """A notebook with one exercise, of which the handout takes a second to run."""
-    folder.mkdir(parents=True)
+def small_notebook(folder, number="None"):
+    """A notebook with one exercise, of which the handout takes a second to run; `number` is the stub's answer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with displayed() as card:
+        check("2.1", None)
     slide = {"slideshow": {"slide_type": "skip"}}
     cells = [
         new_markdown_cell("# 02 · A small one?", metadata=slide),
@@ -159,8 +162,8 @@ def small_notebook(folder):
         new_markdown_cell("Look.", metadata={"slideshow": {"slide_type": "slide", "remark": "Say this aloud."}}),
         new_code_cell("_ = dict(\n    alt='Ünder ' 'a'\n)", metadata=slide),
         new_markdown_cell(f"## Exercises\n\nTry.{handouts.OF_SOLUTIONS}", metadata=slide),
-        new_code_cell("number = None", metadata={**slide, "tags": ["exercise"]}),
-        new_code_cell('check("2.1", number)', metadata={**slide, "tags": ["exercise-check"]}),
+        new_code_cell(f"number = {number}", metadata={**slide, "tags": ["exercise"]}),
+        new_code_cell('check("2.1", number)', metadata={**slide, "tags": ["exercise-check"]}, outputs=card),
         new_code_cell(
             '# Solution to exercise 2.1\nnumber_solution = 1\ncheck("2.1", number_solution)',
             metadata={**slide, "tags": ["solution", "hide-input"], "jupyter": {"source_hidden": True}},
@@ -169,22 +172,57 @@ def small_notebook(folder):
     nbformat.write(new_notebook(cells=cells), folder / "02_a_small_one.ipynb")
 
 
-def test_handouts_are_run_with_nbval_and_checks_say_not_solved_yet(tmp_path, monkeypatch, capsys):
+def test_handouts_are_run_and_checks_say_not_solved_yet(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small_notebook(tmp_path / "notebooks")
     assert handouts.main(["--run"], tmp_path) == 0
     assert re.search(r"02_a_small_one +\d+\.\d s  ok", capsys.readouterr().out)
-    made = tmp_path / "build" / "handouts" / "02_a_small_one.ipynb"
-    text = made.read_text("utf-8")
+    text = (tmp_path / "build" / "handouts" / "02_a_small_one.ipynb").read_text("utf-8")
     assert "an output" not in text
     assert "aloud" not in text
     assert "Ünder" not in text
+    assert not (tmp_path / "build" / handouts.FOR_NBVAL).exists()
+
+
+@pytest.mark.parametrize(("number", "failed"), [("None", []), ("1", ["Cell 3"]), ("1 / 0", ["Cell 2", "Cell 3"])])
+def test_nbval_compares_what_the_checks_of_the_handouts_say(tmp_path, number, failed):
+    """By the command of `make test-handouts`: green if they say "not solved yet", red if not, or if a cell fails."""
+    small_notebook(tmp_path / "notebooks", number)
+    left = tmp_path / "build" / handouts.FOR_NBVAL / "01_left_from_before.ipynb"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    assert handouts.main(["--expect"], tmp_path) == 0
+    stages = {name: command for name, command, _ in test_tool.stages(ROOT, 1, "handouts")}
+    assert stages["making of handouts"][1:] == [str(ROOT / "tools" / "handouts.py"), "--expect"]
+    command = [str(left.parent) if word == f"build/{handouts.FOR_NBVAL}" else word for word in stages["handouts"]]
+    assert str(left.parent) in command
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--nbval-lax",
-         "--nbval-current-env", str(made)],
-        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
+        [*command, "-p", "no:cacheprovider", "-rf"], cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.findall(r"(?m)^FAILED .*::(Cell \d+)", done.stdout) == failed, done.stdout + done.stderr
+    assert done.returncode == bool(failed)
+
+
+@each
+def test_handouts_for_nbval_are_the_handouts_and_expect_what_the_checks_say(built, name):
+    made, given = handouts.expecting(built.stored[name]), built.handouts[name]
+    assert [cell.source for cell in made.cells] == [cell.source for cell in given.cells]
+    compared = [cell for cell in rules.code_cells(made) if cell.execution_count is not None]
+    assert [rules.checked(cell)[0][0] for cell in compared] == list(of_notebook(name[:2]))
+    assert all("not solved yet" in cell.outputs[0].data["text/html"] for cell in compared)
+    assert all("nbval-ignore-output" not in rules.tags(cell) for cell in compared)
+    assert all(not cell.outputs for cell in rules.code_cells(made) if cell not in compared)
+
+
+def test_a_stored_check_that_says_anything_else_cannot_be_expected(tmp_path, capsys):
+    small_notebook(tmp_path / "notebooks")
+    path = tmp_path / "notebooks" / "02_a_small_one.ipynb"
+    stored = nbformat.read(path, as_version=4)
+    stored.cells[6].outputs[0].metadata["exercise"]["state"] = "right"
+    nbformat.write(stored, path)
+    assert handouts.main(["--expect"], tmp_path) == 1
+    assert "FAILED: cell 6: its check says ['right']" in capsys.readouterr().out
 
 
 def test_a_check_that_says_anything_else_and_a_cell_that_fails_are_failures(tmp_path, monkeypatch, capsys):

@@ -417,7 +417,7 @@ def test_the_settings_of_a_command(tmp_path):
 # --- make
 
 
-TARGETS = ("help", "lab", "test", "test-notebooks", "run", "notebooks", "lock", "lint", "clean")
+TARGETS = ("help", "lab", "test", "test-notebooks", "test-handouts", "run", "notebooks", "lock", "lint", "clean")
 
 
 def make(*words, **settings):

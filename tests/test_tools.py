@@ -112,11 +112,18 @@ def test_the_stages_of_make_test(tmp_path, monkeypatch):
     assert env["OMP_NUM_THREADS"] == "1"
     assert "--cov-fail-under=95" in stages["unit tests"][0]
     assert stages["unit tests"][1] == {}  # one file, one worker, all threads
-    assert [name for name, *_ in test_tool.stages(tmp_path, 1, notebooks_only=True)] == [
+    assert [name for name, *_ in test_tool.stages(tmp_path, 1, only="notebooks")] == [
         "data",
         "tests of the data",
         "notebooks",
     ]
+
+
+def test_the_handouts_are_made_before_they_are_run():
+    (data, making, running) = test_tool.stages(test_tool.ROOT, 2, only="handouts")
+    assert (data[0], making[0], running[0]) == ("data", "making of handouts", "handouts")
+    assert making[1][-1] == "--expect"
+    assert {"build/handouts-test", "--nbval", "--nbval-current-env", "loadfile"} <= set(running[1])
 
 
 def test_every_stage_runs_and_one_failure_fails(monkeypatch, capsys):

@@ -3,17 +3,23 @@
     python tools/handouts.py [NAME...]        build/handouts/ and build/instructor/, from notebooks/
     python tools/handouts.py --run [NAME...]  the same, and then executes the handouts: each check must say that its
                                               exercise is not solved yet
+    python tools/handouts.py --expect         the same as the first, and build/handouts-test/: the handouts once more,
+                                              for nbval (`make test-handouts`)
 
 A handout is a notebook without its solutions, its outputs and what its slides say and tell the lecturer (see cut.py).
 Its figures' alternative texts say what there is to see, and so would give away what one is to guess: they stay, for
 those who cannot see the figure, but in a form that the eye does not read, `alt=plots.veiled("…")`. The instructor's
 copy has the solutions unfolded, the outputs, the remarks, and under each exercise what its check looks for.
 
+A handout for nbval differs in one thing: the cell of each check holds what it must say, "not solved yet". nbval
+compares cells that have a count, and those are the only ones; the others it only runs.
+
 NAME is the beginning of a file's name: 01, or 03_what.
 """
 
 import argparse
 import ast
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -26,6 +32,7 @@ from utils.exercises.definitions import Choice, Number, of_notebook
 from utils.plots import veil
 
 ROOT = Path(__file__).resolve().parent.parent
+FOR_NBVAL = "handouts-test"  # the folder in build/
 WIDTH = 88  # of the lines of a veiled text
 NOTES = {"slideshow": {"slide_type": "notes"}}
 OF_SOLUTIONS = " The solution is the folded cell after the check."  # stands under "## Exercises"
@@ -130,6 +137,27 @@ def remarks(number, exercise):
 # --- running the handouts
 
 
+def expecting(notebook):
+    """A handout for nbval: the cells of its checks, and no others, hold what they must say.
+
+    Raises:
+        NotebookFailure: the stored notebook's check does not say "not solved yet".
+    """
+    made = handout(notebook)
+    stored = {cell.id: cell for cell in notebook.cells}
+    for number, cell in enumerate(made.cells, 1):
+        if "exercise-check" in tags(cell):
+            require_unsolved(number, stored[cell.id])
+            cell.outputs, cell.execution_count = stored[cell.id].outputs, number
+    return made
+
+
+def require_unsolved(number, cell):
+    states = [output.metadata.exercise.state for output in cell.outputs if "exercise" in output.get("metadata", {})]
+    if states != ["not solved yet"]:
+        raise NotebookFailure(f"cell {number}: its check says {states}, and not that it is not solved yet")
+
+
 def unsolved(notebook, folder):
     """Execute a handout, with `folder` as its working folder.
 
@@ -139,15 +167,15 @@ def unsolved(notebook, folder):
     execute(notebook, folder)
     for number, cell in enumerate(notebook.cells, 1):
         if "exercise-check" in tags(cell):
-            states = [output.metadata.exercise.state for output in cell.outputs if "exercise" in output.metadata]
-            if states != ["not solved yet"]:
-                raise NotebookFailure(f"cell {number}: its check says {states}, and not that it is not solved yet")
+            require_unsolved(number, cell)
 
 
-def build(path, root=ROOT):
-    """Write the two copies of a notebook; the path of the handout."""
+def build(path, root=ROOT, expect=False):
+    """Write the two copies of a notebook, and with `expect` the one for nbval; the path of the handout."""
     stored = nbformat.read(path, as_version=4)
     copies = {"handouts": handout(stored), "instructor": instructor(stored, path.name[:2])}
+    if expect:
+        copies[FOR_NBVAL] = expecting(stored)
     for folder, made in copies.items():
         target = root / "build" / folder
         target.mkdir(parents=True, exist_ok=True)
@@ -159,12 +187,15 @@ def main(arguments, root=ROOT):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="the beginning of a file's name, such as 01")
     parser.add_argument("--run", action="store_true", help=f"execute the handouts, at most {CELL_SECONDS} s a cell")
+    parser.add_argument("--expect", action="store_true", help=f"write copies for nbval to build/{FOR_NBVAL}, too")
     options = parser.parse_args(arguments)
     failed = 0
+    if options.expect:  # whatever is left there from before would be tested, too
+        shutil.rmtree(root / "build" / FOR_NBVAL, ignore_errors=True)
     for path in select(root / "notebooks", options.names):
         start = time.monotonic()
         try:
-            made = build(path, root)
+            made = build(path, root, options.expect)
             if options.run:
                 unsolved(nbformat.read(made, as_version=4), made.parent)
         except (NotebookFailure, ValueError) as problem:

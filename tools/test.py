@@ -2,6 +2,8 @@
 
     python tools/test.py              everything
     python tools/test.py --notebooks  the notebooks, and the tests that depend on the data in use
+    python tools/test.py --handouts   what `make handouts` gives away, executed as a learner gets it: every cell runs,
+                                      and every check says "not solved yet"
 
 Every stage runs, also after one has failed; the exit status is 1 if any did.
 """
@@ -35,21 +37,21 @@ def parallel(files, available):
     return ["-n", str(workers), "--dist", "loadfile"], {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def stages(root, available, notebooks_only=False):
-    """(name, command, environment) of each stage."""
+def stages(root, available, only=""):
+    """(name, command, environment) of each stage; `only`: "notebooks" or "handouts"."""
     python = [sys.executable, "-m"]
     data = ("data", [*python, "utils.data"], {})
     options, env = parallel(len(list((root / "notebooks").glob("*.ipynb"))), available)
-    notebooks = (
-        "notebooks",
-        [
-            *python, "pytest", "notebooks", "-v", "--nbval", "--nbval-current-env",
-            "--nbval-sanitize-with", "tests/nbval_sanitize.cfg", "--nbval-cell-timeout", str(CELL_SECONDS), *options,
-        ],
-        env,
-    )  # fmt: skip
+    compared = [
+        "-v", "--nbval", "--nbval-current-env",
+        "--nbval-sanitize-with", "tests/nbval_sanitize.cfg", "--nbval-cell-timeout", str(CELL_SECONDS), *options,
+    ]  # fmt: skip
+    if only == "handouts":
+        making = ("making of handouts", [sys.executable, str(root / "tools" / "handouts.py"), "--expect"], {})
+        return [data, making, ("handouts", [*python, "pytest", "build/handouts-test", *compared], env)]
+    notebooks = ("notebooks", [*python, "pytest", "notebooks", *compared], env)
     options, env = parallel(len(list((root / "tests").glob("test_*.py"))), available)
-    if notebooks_only:
+    if only == "notebooks":
         return [data, ("tests of the data", [*python, "pytest", "tests", "-m", "data", *options], env), notebooks]
     coverage = ["--cov=utils", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
     return [
@@ -67,9 +69,12 @@ def passed(status, name):
 
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--notebooks", action="store_true", help="only the notebooks and the data's tests")
+    parser.set_defaults(only="")
+    choice = parser.add_mutually_exclusive_group()
+    for word, what in (("notebooks", "the notebooks and the data's tests"), ("handouts", "what is given away")):
+        choice.add_argument(f"--{word}", dest="only", action="store_const", const=word, help=f"only {what}")
     results = {}
-    for name, command, extra in stages(ROOT, cores(), parser.parse_args(arguments).notebooks):
+    for name, command, extra in stages(ROOT, cores(), parser.parse_args(arguments).only):
         print(f"[test] {name} ...", flush=True)
         start = time.monotonic()
         status = subprocess.run(command, cwd=ROOT, env={**os.environ, **extra}).returncode

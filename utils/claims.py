@@ -23,6 +23,7 @@ VERDICTS = {  # what a card and the board show: a sign for those who see no colo
     "does not hold": ("✘", "#A33A00"),
 }
 NUMBER = re.compile(r"[1-9]?\d\.[1-9]\d?")
+NONE_YET = "No claims yet: run the other notebooks of this folder, and save them."
 SEEDS = 3
 
 Measured = Mapping[str, np.ndarray]
@@ -228,9 +229,13 @@ class Board:
         return len(self.claims)
 
     def __repr__(self) -> str:
+        if not self.claims:
+            return NONE_YET
         return "\n".join(f"{c.number:>5}  {c.verdict:<28} {c.sentence}" for c in self.claims)
 
     def _repr_html_(self) -> str:
+        if not self.claims:
+            return f"<p>{NONE_YET}</p>"
         head = "".join(f'<th scope="col">{name}</th>' for name in ("", "claim", "said by", "verdict"))
         body = "".join(
             f'<tr><td><a href="{escape(c.notebook)}">{c.number}</a></td>'
