@@ -222,7 +222,7 @@ def test_a_stored_check_that_says_anything_else_cannot_be_expected(tmp_path, cap
     stored.cells[6].outputs[0].metadata["exercise"]["state"] = "right"
     nbformat.write(stored, path)
     assert handouts.main(["--expect"], tmp_path) == 1
-    assert "FAILED: cell 6: its check says ['right']" in capsys.readouterr().out
+    assert "FAILED: cell 7: its check says ['right']" in capsys.readouterr().out
 
 
 def test_a_check_that_says_anything_else_and_a_cell_that_fails_are_failures(tmp_path, monkeypatch, capsys):
