@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.measure import Row, ratios, seconds
 from utils.layers import BatchNorm2d
@@ -21,9 +24,7 @@ from utils.synchronized import convert
 __all__ = ["importing", "memory", "series", "synchronized"]
 
 ROOT = Path(__file__).resolve().parent.parent
-WHY_SYNCHRONIZED = (
-    "Not profiled. Each layer waits for the other process once forward and once back, so a busy core counts twice."
-)
+WHY_SYNCHRONIZED = "The two rows below take it apart."
 WHY_IMPORTING = (
     "torchvision's models import `torch._dynamo`, which is nearly all they take; the first optimizer of any notebook "
     "imports it, so here it comes earlier and costs little more."
@@ -36,20 +37,57 @@ LATER = {  # what a notebook imports after its first cell
 
 def synchronized(quick: bool = False) -> list[Row]:
     """A training step on two processes with statistics of both batches, over the same step with their own."""
-    settings = (2, 2, 4, 4) if quick else (15, 8, 64, 64)
+    settings = (2, 2, 4, 4) if quick else (25, 8, 64, 64)
     times = run(synchronized_steps, 2, *settings, timeout=300)[0]
-    what, against = "a step with `SyncBatchNorm2d`, 2 processes, batch 64, width 64", "the same step, local statistics"
-    return [Row(what, against, ratios(times["synchronized"], times["local"]), 1.15, explanation=WHY_SYNCHRONIZED)]
+    local = times.pop("local")
+    what = {
+        "synchronized": "a step with `SyncBatchNorm2d`, 2 processes, batch 64, width 64",
+        "nobody listens": "the same, but nothing is exchanged: the layer's own arithmetic",
+        "local, exchanging": "a step with local statistics, and as many exchanges of as many bytes: waiting",
+    }
+    return [
+        Row(what[name], "the same step, local statistics", ratios(times[name], local),
+            1.15 if name == "synchronized" else None, explanation=WHY_SYNCHRONIZED if name == "synchronized" else "")
+        for name in what
+    ]  # fmt: skip
 
 
 def synchronized_steps(repeats: int, steps: int, images: int, width: int) -> dict[str, list[float]]:
     """What each process does: seconds of `steps` steps, with and without."""
-    arms = {}
-    for name in ("local", "synchronized"):
-        model = ConvNet(5, (width,) * 3, BatchNorm2d)
-        model = convert(model) if name == "synchronized" else model
-        arms[name] = _stepper(model, images, steps)
+    models = {name: ConvNet(5, (width,) * 3, BatchNorm2d) for name in ("local", "synchronized", "exchanging")}
+    models["synchronized"] = convert(models["synchronized"])
+    for layer in models["exchanging"].layers:
+        layer.register_forward_hook(lambda _, x, y: _Exchange.apply(y))
+    go = {name: _stepper(model, images, steps) for name, model in models.items()}
+    arms = {
+        "local": go["local"],
+        "synchronized": go["synchronized"],
+        "nobody listens": lambda: _alone(go["synchronized"]),
+        "local, exchanging": go["exchanging"],
+    }
     return seconds(arms, repeats)
+
+
+def _alone(go: Callable[[], None]) -> None:
+    """A process sees its own row of each table; the others stay zero, and so do not count."""
+    with mock.patch.object(dist, "all_reduce", return_value=None):
+        go()
+
+
+class _Exchange(torch.autograd.Function):
+    """Gives back what it is given, after an exchange as large as that of `SyncBatchNorm2d`, and once more on the way
+    back."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.table = (dist.get_world_size(), 1 + 2 * x.shape[1])
+        dist.all_reduce(torch.zeros(ctx.table))
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        dist.all_reduce(torch.zeros(ctx.table))
+        return gradient
 
 
 def _stepper(model: nn.Module, images: int, steps: int):
