@@ -2,7 +2,8 @@
 
 Autograd goes through `utils.layers.BatchNorm2d` line by line, and each line writes a tensor as large as the input into
 fresh memory; that is what makes it slow. Here the lines are collapsed (notebook 06 derives the formula), and the work
-is done in pieces that stay in the processor's cache, on memory that is there already.
+is done in pieces that stay in the processor's cache, on memory that is there already. On a small tensor what counts is
+the number of calls: where one can do the work of two, it does.
 """
 
 import math
@@ -42,50 +43,48 @@ class Normalize(torch.autograd.Function):
         plane = _Plane(x)
         rows, out = plane.rows(x), plane.empty_like(x)
         new = plane.rows(out)
-        near = plane.channel(plane.add_images(rows)) / plane.count  # the mean, but for its last digits
+        near = plane.channel(plane.add_images(rows)).div_(plane.count)  # the mean, but for its last digits
         centre, sums, squares = plane.spread(near), None, None
-        room = torch.empty_like(rows[: plane.piece])
-        for source, target in plane.pieces(rows, new):
-            torch.sub(source, centre, out=target)
-            sums = plane.add_images(target, sums)
-            squares = plane.add_images(torch.mul(target, target, out=room[: len(target)]), squares)
-        rest = plane.channel(sums) / plane.count
-        var = plane.channel(squares) / plane.count - rest.square()
-        scale = (var + eps).rsqrt()
+        for (source,) in plane.pieces(rows):
+            distance = torch.sub(source, centre, out=new[: len(source)])
+            sums = plane.add_images(distance, sums)
+            squares = plane.add_images(distance.mul_(distance), squares)
+        rest = plane.channel(sums).div_(plane.count)
+        var = plane.channel(squares).div_(plane.count).addcmul_(rest, rest, value=-1)
+        scale = (var + eps).rsqrt_()
         factor = scale if weight is None else scale * weight
-        shift = -rest * factor if weight is None else bias - rest * factor
+        shift = -rest * factor if weight is None else torch.addcmul(bias, rest, factor, value=-1)
         factor, shift = plane.spread(factor), plane.spread(shift)
-        for (target,) in plane.pieces(new):
-            torch.addcmul(shift, target, factor, out=target)
+        for source, target in plane.pieces(rows, new):
+            torch.addcmul(shift, torch.sub(source, centre, out=target), factor, out=target)
         mean = near + rest
         ctx.eps = eps
-        ctx.save_for_backward(x, weight, near, rest, scale)
+        ctx.save_for_backward(x, weight, centre, rest, scale)
         ctx.mark_non_differentiable(mean, var)
         return out, mean, var
 
     @staticmethod
     def backward(ctx, dy: Tensor, *_):
-        x, weight, near, rest, scale = ctx.saved_tensors
+        x, weight, centre, rest, scale = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody wants to differentiate this once more
             return *_gradients(x, weight, dy, ctx.eps), None
         plane = _Plane(x)
         rows, slopes, dx = plane.rows(x), plane.rows(plane.like(dy)), plane.empty_like(x)
         new = plane.rows(dx)
-        centre, products = plane.spread(near), None
-        room = torch.empty_like(rows[: plane.piece])
+        products = None
         for source, slope in plane.pieces(rows, slopes):
-            distance = torch.sub(source, centre, out=room[: len(source)])
+            distance = torch.sub(source, centre, out=new[: len(source)])
             products = plane.add_images(distance.mul_(slope), products)
         d_bias = plane.channel(plane.add_images(slopes))
-        d_weight = (plane.channel(products) - rest * d_bias) * scale
+        d_weight = plane.channel(products).addcmul_(rest, d_bias, value=-1).mul_(scale)
 
         factor = scale if weight is None else scale * weight
-        along = -factor * scale * d_weight / plane.count  # times x - mean, which is x - near - rest
-        shift = -factor * d_bias / plane.count - rest * along
+        along = torch.mul(factor, scale).mul_(d_weight).div_(plane.count)  # times x - mean, which is x - near - rest
+        shift = (rest * along).addcmul_(factor, d_bias, value=-1 / plane.count)
         along, shift, factor = plane.spread(along), plane.spread(shift), plane.spread(factor)
         for source, slope, target in plane.pieces(rows, slopes, new):
             torch.sub(source, centre, out=target)
-            torch.addcmul(shift, target, along, out=target).addcmul_(slope, factor)
+            torch.addcmul(shift, target, along, value=-1, out=target).addcmul_(slope, factor)
         return (dx, None, None, None) if weight is None else (dx, d_weight, d_bias, None)
 
 
@@ -114,14 +113,15 @@ class FastBatchNorm2d(BatchNorm2d):
             out, mean, var = Normalize.apply(values, weight, bias, self.eps)
         if self.training and self.running_mean is not None:
             count = x.numel() // self.num_features
-            self._update_running(mean, var * count / (count - 1))
+            self._update_running(mean, var * (count / (count - 1)))
         return out.to(x.dtype)
 
 
 class _Plane:
     """x (N, C, ...) as a matrix, a row an image, in the order of its memory; and the channels' numbers in that order.
 
-    So every operation runs along whole rows, and a sum over images is one product of a vector and a matrix.
+    So every operation runs along whole rows, and a sum over images is one product of a vector and a matrix. Until the
+    result is written, the place of its first piece is where the pieces are worked on: that asks for no more memory.
     """
 
     def __init__(self, x: Tensor):
@@ -144,12 +144,13 @@ class _Plane:
         return (x.permute(0, 2, 3, 1) if self.last else x).view(self.images, -1)
 
     def pieces(self, *matrices: Tensor):
+        if self.piece >= self.images:
+            return [matrices]
         return zip(*(matrix.split(self.piece) for matrix in matrices), strict=True)
 
     def spread(self, channel: Tensor) -> Tensor:
         """(C,) → (C·P,): the channel's number at each of its places."""
-        pair = channel.expand(self.places, -1) if self.last else channel[:, None].expand(-1, self.places)
-        return pair.reshape(-1)
+        return channel.repeat(self.places) if self.last else channel.repeat_interleave(self.places)
 
     def channel(self, row: Tensor) -> Tensor:
         """(C·P,) → (C,): the sum over a channel's places."""
@@ -157,8 +158,10 @@ class _Plane:
 
     def add_images(self, rows: Tensor, to: Tensor | None = None) -> Tensor:
         """(n, C·P) → (C·P,): the sum over images, added in place to what there is."""
+        if to is None and len(rows) <= self.piece:
+            return rows.sum(0)  # faster than the product, as long as all of it is in the cache
         ones = self.ones[: len(rows)]
-        return torch.mv(rows.t(), ones) if to is None else to.addmv_(rows.t(), ones)
+        return ones @ rows if to is None else to.addmv_(rows.t(), ones)
 
 
 def _in_order(x: Tensor) -> bool:
