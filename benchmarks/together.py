@@ -29,6 +29,10 @@ WHY_IMPORTING = (
     "torchvision's models import `torch._dynamo`, which is nearly all they take; the first optimizer of any notebook "
     "imports it, so here it comes earlier and costs little more."
 )
+WHY_MEMORY = {
+    "08": "ResNet-152: 58 million weights and their gradients are 0.47 GB, over the 0.9 GB of torch and the images.",
+    "13": "Our layer keeps ten tensors of 32 MiB for its backward pass there, which is the lesson.",
+}
 LATER = {  # what a notebook imports after its first cell
     "and matplotlib": ("import matplotlib.pyplot", "With its first figure; no notebook is without one."),
     "and `torch._dynamo`": ("import torch._dynamo", "With its first optimizer."),
@@ -168,7 +172,10 @@ def _nbval(paths: list[Path], workers: int) -> float:
 def memory(quick: bool = False) -> list[Row]:
     """The largest memory of each notebook's kernel, as the system counts it. Minutes: only if asked."""
     names = [path.stem[:2] for path in sorted((ROOT / "notebooks").glob("*.ipynb"))][: 1 if quick else None]
-    return [Row(f"memory of notebook {n}", "1.5 GB", (_peak(n),), 1.5, unit="GB") for n in names]
+    return [
+        Row(f"memory of notebook {n}", "1.5 GB", (_peak(n),), 1.5, unit="GB", explanation=WHY_MEMORY.get(n, ""))
+        for n in names
+    ]
 
 
 def _peak(name: str) -> float:
