@@ -27,7 +27,9 @@ MODES = {
 WHY_RECORDING = (
     "By a profile of twenty layers in one thread: of 4 ms a step, the two hooks of each layer take 2.6 and the "
     "reduction, once in 16 steps, 1.2. Keeping a sample takes 5 µs in a loop of its own and 50 between a network's "
-    "large operations, where every call finds the caches cold: it counts the more, the smaller the network."
+    "large operations, where every call finds the caches cold: it counts the more, the smaller the network. For the "
+    "moments of every value the profile has 15 ms a step: 3.4 for reading the values, the rest for some thirty small "
+    "calls a layer, as cold."
 )
 
 

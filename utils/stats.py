@@ -317,7 +317,7 @@ def _ordinary(x: Tensor) -> bool:
     if x.dtype != torch.float32 or x.numel() < LARGE or not x.is_contiguous():
         return False
     few = x.view(-1)[:: max(1, x.numel() // 1024)]
-    return ORDINARY[0] < few.abs().amax().item() < ORDINARY[1]
+    return ORDINARY[0] < torch.linalg.vector_norm(few, torch.inf).item() < ORDINARY[1]
 
 
 def _norms(x: Tensor) -> list[float]:
@@ -349,18 +349,19 @@ def _moments(x: Tensor) -> Tensor:
 
 def _moments_in_one_pass(x: Tensor) -> Tensor | None:
     """x: (N, C, P), float32 → (1, 4) as `_moments`, reading x twice; None where float32 has too few digits for it."""
-    units = (x.new_ones(len(x)) @ x.flatten(1)).view(x.shape[1:]) / len(x)  # (C, P): each unit's mean
-    square = torch.linalg.vector_norm(x.flatten(1), dim=1).cpu().double().square().sum().item() / x.numel()
-    double = units.cpu().double()
-    spread = square - double.square().mean().item()
+    images = x.flatten(1)
+    units = (x.new_full((len(x),), 1 / len(x)) @ images).view(x.shape[1:])  # (C, P): each unit's mean
+    norms = torch.linalg.vector_norm(images, dim=1)
+    square = torch.dot(norms, norms).item() / x.numel()
+    between, mean = (number.item() for number in torch.var_mean(units.cpu().double(), correction=0))
+    spread = square - between - mean**2
     if not 0.05 * square < spread < ORDINARY[1] ** 2:  # also NaN
         return None
-    mean = double.mean()
-    std = (spread + (double - mean).square().mean()).sqrt()
     # A channel of one value has one mean at all places: only those, few, have to be looked at.
-    suspects = (units.amax(1) - units.amin(1) <= 1e-5 * units.abs().amax(1)).nonzero()[:, 0]
-    dead = _constant(x[None, :, suspects]).sum() / x.shape[1] if len(suspects) else torch.zeros(())
-    return torch.stack([mean, std, mean.new_tensor(spread**0.5), dead.cpu().double()])[None]
+    low, high = torch.aminmax(units, dim=1)
+    suspects = (high - low <= 1e-5 * high.abs()).nonzero()[:, 0]
+    dead = _constant(x[None, :, suspects]).sum().item() / x.shape[1] if len(suspects) else 0.0
+    return torch.tensor([[mean, (spread + between) ** 0.5, spread**0.5, dead]], dtype=torch.float64)
 
 
 def _constant(x: Tensor) -> Tensor:
