@@ -24,7 +24,12 @@ from utils.synchronized import convert
 __all__ = ["importing", "memory", "series", "synchronized"]
 
 ROOT = Path(__file__).resolve().parent.parent
-WHY_SYNCHRONIZED = "The two rows below take it apart."
+WHY_SYNCHRONIZED = (
+    "The two rows below take it apart: it is all waiting. There are ten exchanges, one forward and one back for each "
+    "of five layers, and fewer there cannot be. By a profile on two free cores, an exchange takes 0.4 ms in the median "
+    "and 1.4 in the mean once both processes have come: gloo's threads need a core, and both are at work. The rest is "
+    "waiting for the other process."
+)
 WHY_IMPORTING = (
     "torchvision's models import `torch._dynamo`, which is nearly all they take; the first optimizer of any notebook "
     "imports it, so here it comes earlier and costs little more."
