@@ -4,9 +4,11 @@ import importlib.util
 import json
 import math
 import re
+import shutil
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 
@@ -83,6 +85,42 @@ def test_the_published_formulas_normalize_and_one_pass_does_not_far_from_zero():
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
     errors = {row.what.split(":")[0]: row.median for row in normalizing._errors((8, 3, 5, 5), "cpu")}
     assert errors["FastBatchNorm2d"] < 1e-5 < 1e-2 < errors["one pass"]
+
+
+@pytest.fixture
+def two_notebooks(tmp_path, monkeypatch):
+    """A project of two notebooks that take no time, with the tools that run them."""
+    for name in ("tools/run.py", "tools/kernels.py", "tests/nbval_sanitize.cfg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "notebooks").mkdir()
+    for name, source in (("00_one", "x = bytearray(200_000_000)"), ("01_two", "1 + 1")):
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        nbformat.write(made, tmp_path / "notebooks" / f"{name}.ipynb")
+    monkeypatch.setattr(together, "ROOT", tmp_path)
+    return tmp_path
+
+
+def test_the_series_is_timed_together_and_one_by_one(two_notebooks, monkeypatch):
+    monkeypatch.setattr(together.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    clock, share = together.series()
+    assert clock.what == "the series under nbval, 2 workers"
+    assert clock.verdict == "reached"
+    assert 0 < share.median < 3
+    with pytest.raises(RuntimeError, match="pytest --nbval ended with 4"):
+        together._nbval([two_notebooks / "02_not_there.ipynb"], 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not count it")
+def test_the_memory_is_the_kernels_and_a_notebook_that_fails_has_none(two_notebooks):
+    torch.ones(2**27)  # 0.5 GB here: it must not count
+    broken = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    nbformat.write(broken, two_notebooks / "notebooks" / "02_three.ipynb")
+    first, second, third = together.memory()
+    assert 0.2 < first.median < 0.5
+    assert 0.02 < second.median < first.median - 0.15
+    assert third.verdict == "not measured"
+    assert third.note == "`make run ONLY=02` ended with 1."
 
 
 # --- measuring
