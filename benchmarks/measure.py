@@ -2,10 +2,10 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Row", "compare", "linear", "ratios", "seconds", "skipped"]
+__all__ = ["Row", "compare", "linear", "ratios", "seconds", "skipped", "stepwise"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,32 @@ def seconds(arms: Mapping[str, Callable[[], object]], repeats: int, clock=time.p
             start = clock()
             arms[name]()
             times[name].append(clock() - start)
+    return times
+
+
+def stepwise(
+    arms: Mapping[str, Callable[[], Iterator]], repeats: int, clock=time.perf_counter
+) -> dict[str, list[float]]:
+    """As `seconds`, for what goes in steps: each arm makes an iterator, and they take turns after every step of it.
+
+    So neighbours in time are milliseconds apart, and not the seconds in which a machine changes its pace.
+    """
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    done = object()
+    for repeat in range(repeats + 1):
+        running, taken = {name: make() for name, make in arms.items()}, dict.fromkeys(arms, 0.0)
+        order = list(arms)
+        while running:
+            order.reverse()
+            for name in [name for name in order if name in running]:
+                start = clock()
+                ended = next(running[name], done) is done
+                taken[name] += clock() - start
+                if ended:
+                    del running[name]
+        if repeat:  # the first is untimed
+            for name in arms:
+                times[name].append(taken[name])
     return times
 
 

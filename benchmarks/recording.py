@@ -2,7 +2,7 @@
 
 import contextlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
 
@@ -10,15 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.measure import Row, compare, linear, ratios, seconds, skipped
+from benchmarks.measure import Row, compare, linear, ratios, seconds, skipped, stepwise
 from utils.layers import FirstBatchNorm2d
 from utils.models import ConvNet
-from utils.stats import BLOCK, ActivationStats
+from utils.stats import ActivationStats
 from utils.training import fit
 
 __all__ = ["FASTAI", "fastai", "fitting", "growth", "recording"]
 
 FASTAI = "2.8.12"
+STEPS = 16  # that are timed together
 MODES = {
     "a sample (the default)": ({}, 1.05),
     "every value, moments": ({"sample": None, "histogram": False}, 1.15),
@@ -53,28 +54,33 @@ class Steps:
         self.y = (torch.arange(images) % 10).to(device)
         self.optimizer = torch.optim.SGD(model.parameters(), 0.01)
 
-    def __call__(self, steps: int, watch: contextlib.AbstractContextManager | None = None) -> None:
-        with watch or contextlib.nullcontext():
-            for _ in range(steps):
-                loss = F.cross_entropy(self.model(self.x), self.y)
-                self.optimizer.zero_grad()
-                loss.backward()
-                self.optimizer.step()
+    def __call__(self, steps: int) -> None:
+        for _ in range(steps):
+            loss = F.cross_entropy(self.model(self.x), self.y)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
         if self.x.is_cuda:
             torch.cuda.synchronize()
 
-    def watched(self, steps: int, **options) -> None:
-        self(steps, ActivationStats(self.model, self.model.layers, **options))
+    def one_by_one(self, steps: int, watch: Callable | None = None) -> Iterator[None]:
+        """The same with a stop after each step; `watch` makes what watches them."""
+        with watch() if watch else contextlib.nullcontext():
+            for _ in range(steps):
+                yield self(1)
 
 
 def recording(quick: bool = False, device: str = "cpu") -> list[Row]:
     """A training step with `ActivationStats`, in its three modes, over the step without."""
     rows = []
-    repeats, images, steps = (2, 4, 2) if quick else (15, 128, BLOCK)
+    repeats, images, steps = (2, 4, 2) if quick else (15, 128, STEPS)
     for title, make in _networks(quick).items():
-        run = Steps(make(), images, device)
-        arms = {mode: partial(run.watched, steps, **options) for mode, (options, _) in MODES.items()}
-        times = seconds({"without": partial(run, steps), **arms}, repeats)
+        arms = {"without": partial(Steps(make(), images, device).one_by_one, steps)}
+        for mode, (options, _) in MODES.items():
+            run = Steps(make(), images, device)
+            watch = partial(ActivationStats, run.model, run.model.layers, **options)
+            arms[mode] = partial(run.one_by_one, steps, watch)
+        times = stepwise(arms, repeats)
         for mode, (_, target) in MODES.items():
             what = f"a step with `ActivationStats`: {mode}; {title}"
             values = ratios(times[mode], times["without"])
@@ -92,7 +98,7 @@ def fastai(quick: bool = False) -> list[Row]:
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
 
-    repeats, images, steps = (2, 4, 2) if quick else (21, 128, BLOCK)
+    repeats, images, steps = (2, 4, 2) if quick else (21, 128, STEPS)
     make = next(iter(_networks(quick).values()))
     batch = (torch.randn(images, 3, 32, 32), torch.arange(images) % 10)
 
@@ -174,7 +180,7 @@ def fitting(quick: bool = False) -> list[Row]:
 
 def growth(quick: bool = False) -> list[Row]:
     """Whether `fit` under `ActivationStats` costs in proportion to the layers, and to the images: the fit's R²."""
-    repeats, images, steps = (2, 2, 1) if quick else (5, 64, BLOCK)
+    repeats, images, steps = (2, 2, 1) if quick else (5, 64, STEPS)
     depths = (3, 4, 5) if quick else (10, 20, 40, 80)
     widths = (2, 2, 4) if quick else (8, 16, 32)
 

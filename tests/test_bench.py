@@ -146,6 +146,19 @@ def test_arms_run_in_turn_and_every_other_time_in_reverse():
     assert times == {"a": [1, 1, 1], "b": [1, 1, 1]}
 
 
+def test_steps_are_taken_in_turn_to_the_end_of_each_arm():
+    ran, now = [], iter(range(100))
+
+    def arm(name, steps):
+        for step in range(steps):
+            yield ran.append(name)
+        ran.append(name.upper())  # what comes after the last step is timed with it
+
+    times = measure.stepwise({"a": lambda: arm("a", 1), "b": lambda: arm("b", 2)}, 2, clock=lambda: next(now))
+    assert "".join(ran) == 3 * "baAbB"
+    assert times == {"a": [2, 2], "b": [3, 3]}
+
+
 def test_the_straight_line():
     slope, intercept, share = measure.linear([1, 2, 4], [3, 5, 9])
     assert (slope, intercept, share) == pytest.approx((2, 1, 1))

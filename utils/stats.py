@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 from html import escape
-from itertools import groupby
 
 import numpy as np
 import torch
@@ -12,7 +11,9 @@ from torch import Tensor, nn
 __all__ = ["ActivationStats", "Summary"]
 
 MOMENTS = ("mean", "std", "spread", "dead")
-BLOCK = 16  # steps whose samples are reduced together: sixteen small reductions cost about as much as one
+TOGETHER = 64  # samples that wait to be reduced at once, a megabyte by default: the calls cost more than the arithmetic
+ROOMS = 64  # of samples that may wait, one for each shape: a bound for whoever gives every step another batch size
+PATIENCE = 16  # steps until float32 is tried again on a layer for which it was not enough
 IMAGES = 32  # of a batch, at most, in a sample
 LARGE = 16_384  # values: from here on sums in float32 are worth their checks
 ORDINARY = (1e-12, 1e12)  # magnitudes whose squares float32 can add up
@@ -87,7 +88,8 @@ class ActivationStats:
         self._rows: list[np.ndarray] = []  # a step: (layers, 5), the moments and the gradient norm
         self._histograms: list[np.ndarray] = []  # a step: (layers, bins)
         self._last_run: dict[int, tuple[int, int]] = {}  # layer → (row, how often it has run in that step)
-        self._pending: list[tuple[int, int, int, float, Tensor]] = []  # (kind, layer, row, factor, values): to reduce
+        self._waiting: dict[tuple, _Samples] = {}  # (kind, shape, dtype, device) → what is to be reduced together
+        self._not_before: dict[tuple[int, int], int] = {}  # (kind, layer) → the row from which float32 is tried again
 
     # --- recording
 
@@ -96,24 +98,22 @@ class ActivationStats:
             raise RuntimeError("this ActivationStats is already recording; end its `with` block first")
         self._hooks = [self.model.register_forward_pre_hook(self._begin_step)]
         for i, layer in enumerate(self._layers):
-            self._hooks.append(layer.register_forward_hook(lambda module, args, out, i=i: self._record(i, out)))
+            self._hooks.append(layer.register_forward_hook(partial(self._record, i)))
         return self
 
     def __exit__(self, *exception) -> None:
         for hook in self._hooks:
             hook.remove()
         self._hooks, self._recording = [], False
-        self._reduce_pending()
+        self._reduce_all()
 
     def _begin_step(self, model: nn.Module, args: tuple) -> None:
         self._recording = model.training and self._steps_seen % self._every == 0
         if self._recording:
-            if len(self._steps) % BLOCK == 0:
-                self._reduce_pending()
             self._steps.append(self._steps_seen)
         self._steps_seen += model.training
 
-    def _record(self, layer: int, output: Tensor) -> None:
+    def _record(self, layer: int, module: nn.Module, args: tuple, output: Tensor) -> None:
         if not self._recording:
             return
         if not isinstance(output, Tensor) or output.ndim < 2:
@@ -133,24 +133,36 @@ class ActivationStats:
     def _keep(self, kind: int, layer: int, row: int, values: Tensor) -> None:
         """Remember an activation (kind 0) or a gradient (kind 1): a copy of a sample, or, of everything, the result."""
         # Between a network's large operations each call here finds the processor's caches cold, and costs ten times as
-        # much as in a loop of its own: so as few as possible, and all that can wait waits for _reduce_pending.
+        # much as in a loop of its own: so as few as possible, and all that can wait waits for _reduce_all.
         if values.requires_grad:
             values = values.detach()
         if self._sample is None:
-            self._reduce(kind, layer, [row], values[None])
-        else:
-            sample = values.take(_places(values.shape, self._sample, values.device))
-            self._pending.append((kind, layer, row, values.shape, sample))
+            if not self._reduce_at_once(kind, layer, row, values):
+                self._reduce(kind, [(layer, row)], values[None])
+            return
+        samples = self._waiting.get((kind, values.shape, values.dtype, values.device))
+        if samples is None:
+            samples = self._make_room(kind, values)
+        if samples.keep(layer, row, values):
+            self._reduce_waiting(kind, samples)
 
-    def _reduce_pending(self) -> None:
-        """Reduce what was kept, all steps of a layer at once; a last, smaller batch makes a group of its own."""
-        pending, self._pending = sorted(self._pending, key=lambda item: item[:3]), []
-        for (kind, layer, shape), group in groupby(pending, key=lambda item: (*item[:2], item[3])):
-            items = list(group)
-            values = torch.stack([values for *_, values in items])
-            factor = (shape.numel() / values.shape[1]) ** 0.5 if kind == 1 else 1.0
-            values = values.view(-1, *_strided_sample(torch.empty(shape, device="meta"), self._sample).shape)
-            self._reduce(kind, layer, [row for _, _, row, *_ in items], values, factor)
+    def _make_room(self, kind: int, values: Tensor) -> "_Samples":
+        if len(self._waiting) == ROOMS:
+            self._reduce_all()
+        key = kind, values.shape, values.dtype, values.device
+        samples = self._waiting[key] = _Samples(values, self._sample)
+        return samples
+
+    def _reduce_all(self) -> None:
+        """Reduce what waits, and give its memory back."""
+        for (kind, *_), samples in self._waiting.items():
+            self._reduce_waiting(kind, samples)
+        self._waiting = {}
+
+    def _reduce_waiting(self, kind: int, samples: "_Samples") -> None:
+        if samples.places:
+            self._reduce(kind, samples.places, samples.values(), samples.factor if kind == 1 else 1.0)
+            samples.places = []
 
     def _make_rows(self) -> None:
         """Room for the numbers of all steps there are: NaN until they are known."""
@@ -159,20 +171,47 @@ class ActivationStats:
             if self._with_histogram:
                 self._histograms.append(np.full((len(self.names), len(self.bin_edges) - 1), np.nan, np.float32))
 
-    def _reduce(self, kind: int, layer: int, rows: Sequence[int], values: Tensor, factor: float = 1.0) -> None:
-        """values: (steps, N, C, ...) → the numbers of these rows; a gradient's norm times the factor."""
+    def _reduce(self, kind: int, places: Sequence[tuple[int, int]], values: Tensor, factor: float = 1.0) -> None:
+        """values: (S, N, C, ...) → the numbers at these S places (layer, row); a gradient's norm times the factor."""
         self._make_rows()
         values = values if values.dtype == torch.float64 else values.float()
         if kind == 1:
-            for row, norm in zip(rows, _norms(values), strict=True):
+            for (layer, row), norm in zip(places, _norms(values), strict=True):
                 self._rows[row][layer, -1] = norm * factor
             return
-        for row, moments in zip(rows, _moments(values).numpy(), strict=True):
+        for (layer, row), moments in zip(places, _moments(values).numpy(), strict=True):
             self._rows[row][layer, :-1] = moments
         if self._with_histogram:
-            shares = _histogram(values, len(self.bin_edges) - 1, self.bin_edges[0], self.bin_edges[-1])
-            for row, share in zip(rows, shares.numpy(), strict=True):
-                self._histograms[row][layer] = share
+            self._count(places, values)
+
+    def _count(self, places: Sequence[tuple[int, int]], values: Tensor) -> None:
+        """values: (S, N, C, ...), of which the moments are known → the histograms at these S places."""
+        finite = all(np.isfinite(self._rows[row][layer, 0]) for layer, row in places)
+        shares = _histogram(values, len(self.bin_edges) - 1, self.bin_edges[0], self.bin_edges[-1], finite)
+        for (layer, row), share in zip(places, shares.numpy(), strict=True):
+            self._histograms[row][layer] = share
+
+    def _reduce_at_once(self, kind: int, layer: int, row: int, values: Tensor) -> bool:
+        """The numbers of a large tensor of ordinary values, in few calls; False where float32 is not enough for that.
+
+        Then it is not tried again for some steps: the next ones will hardly be another kind of values.
+        """
+        if values.dtype != torch.float32 or values.numel() < LARGE or not values.is_contiguous():
+            return False
+        if row < self._not_before.get((kind, layer), 0) or torch.is_autocast_enabled(values.device.type):
+            return False  # autocast would round the sums
+        numbers = _norm_in_one_pass(values) if kind == 1 else _moments_in_two_passes(values)
+        if numbers is None:
+            self._not_before[kind, layer] = row + PATIENCE
+            return False
+        self._make_rows()
+        if kind == 1:
+            self._rows[row][layer, -1] = numbers
+            return True
+        self._rows[row][layer, :-1] = numbers
+        if self._with_histogram:
+            self._count([(layer, row)], values[None])
+        return True
 
     # --- results
 
@@ -184,7 +223,7 @@ class ActivationStats:
     def histogram(self) -> np.ndarray:
         if not self._with_histogram:
             raise ValueError("no histogram was recorded: pass histogram=True")
-        self._reduce_pending()
+        self._reduce_all()
         self._make_rows()
         return (
             np.stack(self._histograms) if self._histograms else np.empty((0, len(self.names), len(self.bin_edges) - 1))
@@ -197,7 +236,7 @@ class ActivationStats:
     gradient_norm = property(lambda self: self._column(4))
 
     def _column(self, k: int) -> np.ndarray:
-        self._reduce_pending()
+        self._reduce_all()
         self._make_rows()
         return np.stack(self._rows)[:, :, k] if self._rows else np.empty((0, len(self.names)))
 
@@ -211,6 +250,28 @@ class ActivationStats:
             raise ValueError(f"step {step} is not there: {len(self._steps)} steps were recorded")
         numbers = np.stack([self.mean, self.std, self.spread, self.dead, self.gradient_norm], axis=2)[step]
         return Summary(f"step {self._steps[step]}", self.names, numbers)
+
+
+class _Samples:
+    """Room for samples of tensors like `values`, made once: memory that is asked for between a network's own large
+    tensors, and kept, makes it ask the system for new pages at each step, which takes longer than the sample."""
+
+    def __init__(self, values: Tensor, size: int):
+        self.indices = _indices(values.shape, size, values.device)
+        self.shape = _strided_sample(torch.empty(values.shape, device="meta"), size).shape
+        self.factor = (values.numel() / self.shape.numel()) ** 0.5  # a sample's norm times this is the whole's
+        self.room = values.new_empty(TOGETHER, self.shape.numel())
+        self.rows = self.room.unbind()
+        self.places: list[tuple[int, int]] = []  # (layer, row) of each
+
+    def keep(self, layer: int, row: int, values: Tensor) -> bool:
+        """Whether the room is full now."""
+        torch.take(values, self.indices, out=self.rows[len(self.places)])
+        self.places.append((layer, row))
+        return len(self.places) == TOGETHER
+
+    def values(self) -> Tensor:
+        return self.room[: len(self.places)].view(-1, *self.shape)
 
 
 class Summary:
@@ -268,7 +329,7 @@ def _select(model: nn.Module, layers) -> tuple[list[str], list[nn.Module]]:
 
 
 @lru_cache(maxsize=256)  # a layer's outputs have the same shape at each step
-def _places(shape: torch.Size, size: int, device: torch.device) -> Tensor:
+def _indices(shape: torch.Size, size: int, device: torch.device) -> Tensor:
     """Where in a tensor of this shape the values of its sample stand: for `take`."""
     return _strided_sample(torch.arange(shape.numel()).view(shape), size).flatten().to(device)
 
@@ -308,73 +369,90 @@ def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
     return x / largest.view(-1, *[1] * (x.ndim - 1)), largest
 
 
-def _ordinary(x: Tensor) -> bool:
-    """Whether x is so large a tensor, of such magnitudes, that its squares may be added up in float32.
-
-    A look at about a thousand values is enough for that: what is larger still shows in the sum. It is also what keeps
-    squares from being denormal numbers, with which processors are a hundred times as slow.
-    """
-    if x.dtype != torch.float32 or x.numel() < LARGE or not x.is_contiguous():
-        return False
-    few = x.view(-1)[:: max(1, x.numel() // 1024)]
-    return ORDINARY[0] < torch.linalg.vector_norm(few, torch.inf).item() < ORDINARY[1]
+def _ordinary(magnitudes: Tensor) -> bool:
+    """Whether float32 can add up squares of such numbers; with denormal squares processors are slow besides."""
+    return bool(((magnitudes > ORDINARY[0]) & (magnitudes < ORDINARY[1])).all())
 
 
 def _norms(x: Tensor) -> list[float]:
     """x: (S, ...) → the Euclidean norm of each step."""
-    if len(x) == 1 and _ordinary(x):
-        norm = torch.linalg.vector_norm(x).item()
-        if norm < ORDINARY[1]:  # neither infinite nor NaN
-            return [norm]
-    x, largest = _scaled(x)
-    return (torch.linalg.vector_norm(x.flatten(1), dim=1) * largest).tolist()
+    norms = torch.linalg.vector_norm(x.flatten(1), dim=1)
+    if x.dtype == torch.float64 or not _ordinary(norms):
+        x, largest = _scaled(x)
+        norms = torch.linalg.vector_norm(x.flatten(1), dim=1) * largest
+    return norms.tolist()
+
+
+def _norm_in_one_pass(x: Tensor) -> float | None:
+    """x: float32 → its Euclidean norm; None where float32 has not the range for it."""
+    norm = torch.linalg.vector_norm(x).item()
+    return norm if ORDINARY[0] < norm / x.numel() ** 0.5 < ORDINARY[1] else None  # also NaN
 
 
 def _moments(x: Tensor) -> Tensor:
     """x: (S, N, C, ...) → (S, 4), float64 on the CPU: mean, std, spread across images, share of constant channels."""
     x = x.flatten(3) if x.ndim > 3 else x[..., None]  # (S, N, C, P)
-    if len(x) == 1 and _ordinary(x) and (moments := _moments_in_one_pass(x[0])) is not None:
-        return moments
-    dead = _constant(x).double().mean(1).cpu()
-    x, largest = _scaled(x)
+    low, high = _extremes(x)
+    dead = _constant(x, low, high).double().mean(1).cpu()
+    largest = torch.ones(len(x), dtype=torch.float64)
+    if x.dtype == torch.float64 or not _ordinary(torch.maximum(high, -low).amax(1)):
+        x, largest = _scaled(x)
     first = x[:, :1]
     x = x - first  # then squares can be added up in one pass, even if images differ in the last digits only
-    across = x.mean(1)  # (S, C, P)
-    spread = (x.square().mean((1, 2, 3)) - across.square().mean((1, 2))).clamp_(min=0)
-    units = across + first[:, 0]
+    square = torch.linalg.vector_norm(x.flatten(1), dim=1).cpu().double().square() / x[0].numel()
+    across = x.mean(1).cpu().double()  # (S, C, P)
+    spread = (square - across.square().mean((1, 2))).clamp_(min=0)
+    units = across.add_(first[:, 0].cpu())
     mean = units.mean((1, 2))
     std = (spread + (units - mean[:, None, None]).square().mean((1, 2))).sqrt()
     return torch.stack([mean * largest, std * largest, spread.sqrt() * largest, dead], dim=1)
 
 
-def _moments_in_one_pass(x: Tensor) -> Tensor | None:
-    """x: (N, C, P), float32 → (1, 4) as `_moments`, reading x twice; None where float32 has too few digits for it."""
-    images = x.flatten(1)
-    units = (x.new_full((len(x),), 1 / len(x)) @ images).view(x.shape[1:])  # (C, P): each unit's mean
+def _moments_in_two_passes(x: Tensor) -> tuple[float, float, float, float] | None:
+    """x: (N, C, ...), float32 → as `_moments`, reading x twice; None where float32 has too few digits for it."""
+    images = x.view(len(x), -1)
     norms = torch.linalg.vector_norm(images, dim=1)
-    square = torch.dot(norms, norms).item() / x.numel()
-    between, mean = (number.item() for number in torch.var_mean(units.cpu().double(), correction=0))
-    spread = square - between - mean**2
-    if not 0.05 * square < spread < ORDINARY[1] ** 2:  # also NaN
+    units = _weights(len(x), x.device) @ images  # (C·P,): each unit's mean
+    norms, units = norms.cpu().double().numpy(), units.cpu().numpy()  # NumPy's calls cost less on what is this small
+    square = float(norms @ norms) / x.numel()
+    if not ORDINARY[0] ** 2 < square < ORDINARY[1] ** 2:  # also NaN
+        return None
+    exact = units.astype(np.float64)
+    mean, between = float(exact.sum()) / exact.size, float(exact @ exact) / exact.size  # between: of squares
+    spread = square - between
+    if spread < 0.05 * square:
         return None
     # A channel of one value has one mean at all places: only those, few, have to be looked at.
-    low, high = torch.aminmax(units, dim=1)
-    suspects = (high - low <= 1e-5 * high.abs()).nonzero()[:, 0]
-    dead = _constant(x[None, :, suspects]).sum().item() / x.shape[1] if len(suspects) else 0.0
-    return torch.tensor([[mean, (spread + between) ** 0.5, spread**0.5, dead]], dtype=torch.float64)
+    units = units.reshape(x.shape[1], -1)
+    low, high = units.min(1), units.max(1)
+    suspects = np.flatnonzero(high - low <= 1e-5 * np.abs(high))
+    dead = 0.0
+    if len(suspects):
+        channels = x.view(1, len(x), len(units), -1)[:, :, suspects]
+        dead = _constant(channels, *_extremes(channels)).sum().item() / len(units)
+    return mean, max(0.0, square - mean**2) ** 0.5, spread**0.5, dead
 
 
-def _constant(x: Tensor) -> Tensor:
-    """x: (S, N, C, P) → (S, C): which channels have one value only, or nothing but NaN."""
-    largest = x.amax(1).amax(2)  # one dimension after the other: ten times as fast as both at once
-    constant = largest == x.amin(1).amin(2)
-    return constant | x.isnan().all(1).all(2) if largest.isnan().any() else constant
+@lru_cache(maxsize=16)
+def _weights(images: int, device: torch.device) -> Tensor:
+    return torch.full((images,), 1 / images, device=device)
 
 
-def _histogram(x: Tensor, bins: int, low: float, high: float) -> Tensor:
+def _extremes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x: (S, N, C, P) → (S, C) and (S, C): each channel's least and greatest value."""
+    return x.amin(1).amin(2), x.amax(1).amax(2)  # one dimension after the other: ten times as fast as both at once
+
+
+def _constant(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """x: (S, N, C, P), with its extremes → (S, C): which channels have one value only, or nothing but NaN."""
+    constant = low == high
+    return constant | x.isnan().all(1).all(2) if high.isnan().any() else constant
+
+
+def _histogram(x: Tensor, bins: int, low: float, high: float, finite: bool) -> Tensor:
     """x: (S, ...) → (S, bins): the share of values in each bin; values that are not numbers are in none."""
     rows = x.flatten(1)
-    if not rows.sum().isfinite():  # there is a NaN, or an infinity
+    if not finite:  # there is a NaN, or an infinity
         index = ((rows - low) * (bins / (high - low))).nan_to_num(-1e9, 1e9, -1e9).clamp_(0, bins - 1).long()
         index += torch.arange(len(rows), device=x.device)[:, None] * bins
         counts = torch.bincount(index.flatten(), weights=(~rows.isnan()).flatten().double(), minlength=len(rows) * bins)
