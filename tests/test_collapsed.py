@@ -70,6 +70,23 @@ def test_a_large_mean_costs_no_digit(offset):
         assert (a - b).abs().max() < 5e-6 * b.abs().max()
 
 
+@pytest.mark.parametrize("shape", [(64, 16, 8, 8), (5, 3, 4, 4), (256, 16)])
+@pytest.mark.parametrize("offset", [100.0, 1e6])
+def test_a_first_guess_far_off_costs_one_digit_at_most(shape, offset):
+    """Every image that is looked at for it is an outlier: with one in k of them, (guess - mean)² is at most k · var."""
+    x = randn(*shape)
+    x[:: collapsed.EVERY] += offset
+    fast, right = both(x, randn(*shape, seed=1))
+    assert (fast[0] - right[0]).abs().max() < 1e-5 * right[0].abs().max()
+    torch.testing.assert_close(fast[-2].double(), right[-2], rtol=1e-5, atol=0)
+
+
+def test_a_constant_channel_has_no_negative_variance():
+    layer = FastBatchNorm2d(64, momentum=1.0)
+    layer(torch.logspace(-3, 6, 64).view(1, 64, 1, 1).repeat(48, 1, 3, 3))
+    assert (layer.running_var >= 0).all()
+
+
 def test_the_gradient_by_finite_differences_once_and_twice():
     x = randn(3, 2, 2, 2).double().requires_grad_()
     weight, bias = (randn(2, seed=1).double().requires_grad_(), randn(2, seed=2).double().requires_grad_())
