@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from utils import collapsed
-from utils.collapsed import FastBatchNorm2d, Normalize
+from utils.collapsed import FastBatchNorm2d, Normalize, NormalizeLines
 from utils.layers import BatchNorm2d
 from utils.probes import check_batchnorm
 
@@ -93,6 +93,50 @@ def test_the_gradient_by_finite_differences_once_and_twice():
     assert torch.autograd.gradcheck(lambda *a: Normalize.apply(*a, 1e-5)[0], (x, weight, bias))
     assert torch.autograd.gradgradcheck(lambda *a: Normalize.apply(*a, 1e-5)[0], (x, weight, bias))
     assert torch.autograd.gradgradcheck(lambda x: Normalize.apply(x, None, None, 1e-5)[0], (x,))
+
+
+@pytest.mark.parametrize("shape", [(9, 3), (9, 3, 5), (9, 3, 5, 4)])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_the_plain_lines_for_a_compiler_are_the_same(shape, affine, offset):
+    x, dy = randn(*shape) + offset, randn(*shape, seed=1)
+    results = []
+    for function in (Normalize, NormalizeLines):
+        leaves = [t.clone().requires_grad_() for t in (x, *([randn(3, seed=2), randn(3, seed=3)] if affine else []))]
+        out, mean, var = function.apply(*leaves, *[None] * (3 - len(leaves)), 1e-5)
+        out.backward(dy)
+        results.append([out, mean, var, *(leaf.grad for leaf in leaves)])
+    for lines, pieces in zip(*results, strict=True):
+        torch.testing.assert_close(lines, pieces, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("last", [True, False])
+def test_compiled_it_is_one_graph_with_the_same_results(affine, last, monkeypatch):
+    monkeypatch.setattr(Normalize, "apply", lambda *_: pytest.fail("pieces, in a compiler"))
+    x, dy = randn(9, 4, 5, 3) + 10, randn(9, 4, 5, 3, seed=1)
+    if last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    layer, right = FastBatchNorm2d(4, affine=affine), BatchNorm2d(4, affine=affine, dtype=torch.float64)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    leaf, exact = x.requires_grad_(), x.detach().double().requires_grad_()
+    compiled(leaf).backward(dy)
+    right(exact).backward(dy.double())
+    torch.testing.assert_close(leaf.grad.double(), exact.grad, rtol=1e-4, atol=1e-5)
+    for a, b in zip((*layer.buffers(), *layer.parameters()), (*right.buffers(), *right.parameters()), strict=True):
+        torch.testing.assert_close(a.double(), b.double())
+    for a, b in zip(layer.parameters(), right.parameters(), strict=True):
+        torch.testing.assert_close(a.grad.double(), b.grad, rtol=1e-4, atol=1e-4)
+    layer.eval()
+    torch.testing.assert_close(compiled(leaf), layer(leaf))
+    torch.compiler.reset()
+
+
+def test_exported_it_is_the_written_out_layer(monkeypatch):
+    monkeypatch.setattr(NormalizeLines, "apply", lambda *_: pytest.fail("a formula for compilers, in an export"))
+    layer, x = FastBatchNorm2d(3), randn(8, 3, 4, 4)
+    program = torch.export.export(layer, (x,))
+    torch.testing.assert_close(program.module()(x), FastBatchNorm2d(3)(x))
 
 
 def test_a_gradient_in_another_order_of_memory():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from utils.layers import BatchNorm2d
 
-__all__ = ["FastBatchNorm2d", "Normalize"]
+__all__ = ["FastBatchNorm2d", "Normalize", "NormalizeLines"]
 
 EVERY = 8  # of so many images one is looked at for a first guess of the mean
 PIECE = 131_072  # values that each thread of a CPU works on at a time
@@ -69,7 +69,9 @@ class Normalize(torch.autograd.Function):
     def backward(ctx, dy: Tensor, *_):
         x, weight, centre, rest, scale = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody wants to differentiate this once more
-            return *_gradients(x, weight, dy, ctx.eps), None
+            mean = x.mean(_layout(x)[0], keepdim=True)
+            scale = ((x - mean).square().mean(_layout(x)[0]) + ctx.eps).rsqrt()
+            return *_gradients(x, weight, dy, mean, scale), None
         plane = _Plane(x)
         rows, slopes, dx = plane.rows(x), plane.rows(plane.like(dy)), plane.empty_like(x)
         new = plane.rows(dx)
@@ -90,12 +92,41 @@ class Normalize(torch.autograd.Function):
         return (dx, None, None, None) if weight is None else (dx, d_weight, d_bias, None)
 
 
+class NormalizeLines(torch.autograd.Function):
+    """`Normalize` in plain lines: the same arguments, results and formulas, for `torch.compile`.
+
+    A compiler makes pieces and loops by itself, but not the one formula: left to autograd, `BatchNorm2d` reads the
+    input twice more on the way back, once for a sum that is zero.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float):
+        dims, column = _layout(x)
+        near = x[::EVERY].mean(dims, keepdim=True)
+        distance = x - near
+        rest = distance.mean(dims)
+        var = distance.square().mean(dims) - rest.square()
+        scale = (var + eps).rsqrt()
+        factor = scale if weight is None else scale * weight
+        shift = -rest * factor if bias is None else bias - rest * factor
+        mean = near + rest.view(column)
+        ctx.save_for_backward(x, weight, mean, scale)
+        flat = mean.flatten()
+        ctx.mark_non_differentiable(flat, var)
+        return distance * factor.view(column) + shift.view(column), flat, var
+
+    @staticmethod
+    def backward(ctx, dy: Tensor, *_):
+        x, weight, mean, scale = ctx.saved_tensors
+        return *_gradients(x, weight, dy, mean, scale), None
+
+
 class FastBatchNorm2d(BatchNorm2d):
     """`BatchNorm2d` with `Normalize` in the place of its lines: the same results, two to six times as fast.
 
     It starts many small operations: with more threads than free cores, each waits, and it is slower than `BatchNorm2d`.
 
-    In evaluation, inside `torch.compile` (which collapses the lines by itself) and for memory formats other than
+    Inside `torch.compile` it is `NormalizeLines`. In evaluation, in an export and for memory formats other than
     contiguous and channels_last it is `BatchNorm2d`.
 
     Args, shape, errors: as `BatchNorm2d`.
@@ -104,15 +135,17 @@ class FastBatchNorm2d(BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        fits = x.ndim >= 2 and x.shape[1] == self.num_features and x.is_floating_point() and _in_order(x)
+        compiling = torch.compiler.is_compiling()
+        fits = x.ndim >= 2 and x.shape[1] == self.num_features and x.is_floating_point()
         enough = x.numel() > max(1, self.num_features)
         by_batch = self.training or self.running_mean is None
-        if torch.compiler.is_compiling() or not (by_batch and fits and enough):
+        if not (by_batch and fits and enough and (compiling or _in_order(x))) or torch.compiler.is_exporting():
             return super().forward(x)
         values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         weight, bias = (None if p is None else p.to(values.dtype) for p in (self.weight, self.bias))
         with torch.autocast(x.device.type, enabled=False):  # which would round the sums
-            out, mean, var = Normalize.apply(values, weight, bias, self.eps)
+            normalize = NormalizeLines if compiling else Normalize
+            out, mean, var = normalize.apply(values, weight, bias, self.eps)
         if self.training and self.running_mean is not None:
             count = x.numel() // self.num_features
             self._update_running(mean, var * (count / (count - 1)))
@@ -173,13 +206,18 @@ def _in_order(x: Tensor) -> bool:
     return x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))
 
 
-def _gradients(x: Tensor, weight: Tensor | None, dy: Tensor, eps: float) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The formula of `Normalize` in operations that autograd can go through."""
-    dims, column = (0, *range(2, x.ndim)), (-1, *[1] * (x.ndim - 2))
+def _layout(x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """All dimensions but the channels', and the shape in which a number a channel is broadcast."""
+    return (0, *range(2, x.ndim)), (-1, *[1] * (x.ndim - 2))
+
+
+def _gradients(
+    x: Tensor, weight: Tensor | None, dy: Tensor, mean: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The formula of `Normalize` in operations that autograd can go through; mean (1, C, 1, 1), scale (C,)."""
+    dims, column = _layout(x)
     count = x.numel() // x.shape[1]
-    distance = x - x.mean(dims, keepdim=True)
-    scale = (distance.square().mean(dims) + eps).rsqrt()
-    normalized = distance * scale.view(column)
+    normalized = (x - mean) * scale.view(column)
     d_weight, d_bias = (dy * normalized).sum(dims), dy.sum(dims)
     factor = scale if weight is None else scale * weight
     dx = factor.view(column) * (dy - (d_bias.view(column) + normalized * d_weight.view(column)) / count)
