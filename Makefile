@@ -28,7 +28,7 @@ help:
 	@echo "make claims           renew the tables of claims in README.md and docs/claims.md from the notebooks"
 	@echo "make handouts         the notebooks without solutions and outputs, and the lecturer's copies, into build/"
 	@echo "make slides           a deck of slides from each notebook, which needs no network, into build/slides/"
-	@echo "make bench            measure what is promised to be fast, into docs/benchmarks.md   (ONLY=\"layers fit\")"
+	@echo "make bench            measure what is promised to be fast, into build/benchmarks.md   (ONLY=\"layers fit\")"
 	@echo "make lint             ruff check and ruff format --check, notebooks included"
 	@echo "make lock             renew requirements.txt from pyproject.toml"
 	@echo "make setup            only build the environment"

@@ -214,27 +214,52 @@ def test_the_machine_has_no_name_and_no_path(monkeypatch):
 
 def test_the_stored_page_names_every_section_that_make_bench_runs():
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    titles = [title for name, (title, _) in bench.SECTIONS.items() if name not in bench.ON_REQUEST]
-    assert [title for title in titles if f"## {title}\n" not in text] == []
+    assert [title for title, _ in bench.SECTIONS.values() if f"## {title}\n" not in text] == []
 
 
 # --- the command
 
 
-def test_a_part_is_measured_anew_and_the_rest_kept(tmp_path, monkeypatch, capsys):
+FIRST, SECOND = Row("one", "x", (1.0,), 2), Row("two", "x", (3.0, 4.0), 2, note="N.")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty project in which every section takes no time: FIRST for `fit`, else SECOND."""
     (tmp_path / "docs").mkdir()
-    (tmp_path / "build").mkdir()
-    first, second = Row("one", "x", (1.0,), 2), Row("two", "x", (3.0, 4.0), 2, note="N.")
-    monkeypatch.setattr(bench, "measure", lambda name, quick: [first if name == "fit" else second])
-    assert bench.main(["layers"], tmp_path) == 0
-    assert bench.main(["fit"], tmp_path) == 0
-    text = (tmp_path / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    (tmp_path / "docs" / "benchmarks.md").write_text("All of it, on one machine.", encoding="utf-8")
+    monkeypatch.setattr(bench, "measure", lambda name, quick: [FIRST if name == "fit" else SECOND])
+    return tmp_path
+
+
+def test_a_part_is_measured_anew_and_the_rest_kept(project, capsys):
+    assert bench.main(["layers"], project) == 0
+    assert bench.main(["fit"], project) == 0
+    text = (project / "build" / "benchmarks.md").read_text(encoding="utf-8")
     assert text.index("## The training loop") < text.index("## Batch normalization")
-    assert page.table([first]) in text
-    assert page.table([second]) in text
+    assert page.table([FIRST]) in text
+    assert page.table([SECOND]) in text
     assert page.machine() in text
-    assert set(json.loads((tmp_path / "build" / "benchmarks.json").read_text())) == {"fit", "layers"}
+    assert set(json.loads((project / "build" / "benchmarks.json").read_text())["sections"]) == {"fit", "layers"}
+    assert "written: build/benchmarks.md (docs/benchmarks.md waits for: data, stats," in capsys.readouterr().out
+    assert (project / "docs" / "benchmarks.md").read_text(encoding="utf-8") == "All of it, on one machine."
+
+
+def test_the_page_in_docs_is_renewed_when_all_of_it_is_there(project, capsys):
+    assert bench.main([], project) == 0
+    assert "docs/benchmarks.md waits for: series, memory)" in capsys.readouterr().out
+    assert bench.main(["memory", "series"], project) == 0
     assert "[bench] renewed: docs/benchmarks.md" in capsys.readouterr().out
+    text = (project / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert [title for title, _ in bench.SECTIONS.values() if f"## {title}\n" not in text] == []
+
+
+def test_numbers_of_two_machines_are_not_put_together(project, monkeypatch, capsys):
+    assert bench.main(["layers"], project) == 0
+    monkeypatch.setattr(bench, "machine", lambda: "another one")
+    assert bench.main(["fit"], project) == 0
+    assert "measured on another machine" in capsys.readouterr().out
+    assert page.table([SECOND]) not in (project / "build" / "benchmarks.md").read_text(encoding="utf-8")
 
 
 def test_quick_writes_nothing(tmp_path, monkeypatch):

@@ -1,10 +1,11 @@
-"""`make bench`: measures what is promised to be fast, and writes docs/benchmarks.md.
+"""`make bench`: measures what is promised to be fast, and writes build/benchmarks.md.
 
     python tools/bench.py                 everything but `series` and `memory`, which take minutes each
     python tools/bench.py layers fit      only these (`make bench ONLY="layers fit"`)
     python tools/bench.py --quick         everything in seconds, too small to mean anything; writes nothing
 
-What was measured before is kept in build/benchmarks.json, so that a part can be measured again by itself.
+What was measured before on the same machine is kept in build/benchmarks.json, so that a part can be measured again by
+itself. Once all parts are there, docs/benchmarks.md is renewed as well: that page is always of one machine.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import torch  # noqa: E402
 
 from benchmarks import gpu, normalizing, pictures, recording, together  # noqa: E402
 from benchmarks.measure import Row, skipped  # noqa: E402
-from benchmarks.page import page, table  # noqa: E402
+from benchmarks.page import machine, page, table  # noqa: E402
 
 SECTIONS = {
     "data": ("Pictures", [pictures.batches, pictures.loading]),
@@ -59,13 +60,16 @@ def measure(section, quick=False):
 
 
 def stored(path):
-    """What was measured before: {section: rows}."""
+    """What was measured before on this machine: {section: rows}."""
     if not path.exists():
         return {}
-    sections = json.loads(path.read_text(encoding="utf-8"))
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if kept.get("machine") != machine():
+        print(f"[bench] what {path.name} holds was measured on another machine, or with another torch: left out")
+        return {}
     return {
         name: [Row(**{**row, "values": tuple(row["values"])}) for row in rows]
-        for name, rows in sections.items()
+        for name, rows in kept["sections"].items()
         if name in SECTIONS
     }
 
@@ -94,11 +98,16 @@ def main(arguments, root=ROOT):
         sections[name] = measure(name, options.quick)
         print(f"{table(sections[name])}\n[bench] {name}: {time.monotonic() - start:.0f} s\n", flush=True)
         if not options.quick:
-            write(json.dumps({k: [dataclasses.asdict(row) for row in rows] for k, rows in sections.items()}), results)
+            rows = {k: [dataclasses.asdict(row) for row in rows] for k, rows in sections.items()}
+            write(json.dumps({"machine": machine(), "sections": rows}), results)
     if options.quick:
         return 0
-    shown = {SECTIONS[name][0]: sections[name] for name in SECTIONS if name in sections}
-    write(page(shown), root / "docs" / "benchmarks.md")
+    text = page({SECTIONS[name][0]: sections[name] for name in SECTIONS if name in sections})
+    write(text, root / "build" / "benchmarks.md")
+    if missing := [name for name in SECTIONS if name not in sections]:
+        print(f"[bench] written: build/benchmarks.md (docs/benchmarks.md waits for: {', '.join(missing)})")
+        return 0
+    write(text, root / "docs" / "benchmarks.md")
     print("[bench] renewed: docs/benchmarks.md")
     return 0
 

@@ -128,8 +128,9 @@ def _read(path: Path, warn: bool = True) -> Contents | None:
     if not path.exists():
         return None
     try:
+        _check(torch.load(path, mmap=True, weights_only=True))
+        # A map of its own: what was read to add it up would count as this process's memory as long as the map is there.
         contents = torch.load(path, mmap=True, weights_only=True)
-        _check(contents)
     except Exception as error:  # whatever is wrong with it, it can be written again
         if warn:
             _warn(f"the cache file {path.name} is damaged ({reason(error)}), so the data is prepared again")

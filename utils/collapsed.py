@@ -187,7 +187,9 @@ class _Plane:
     def spread(self, *channels: Tensor) -> tuple[Tensor, ...]:
         """Each (C,) → (C·P,): the channel's number at each of its places."""
         table = torch.stack(channels)
-        table = table[:, None].expand(-1, self.places, -1) if self.last else table[..., None].expand(-1, -1, self.places)
+        table = (
+            table[:, None].expand(-1, self.places, -1) if self.last else table[..., None].expand(-1, -1, self.places)
+        )
         return table.reshape(len(channels), -1).unbind()
 
     def channel(self, row: Tensor) -> Tensor:
