@@ -150,7 +150,7 @@ def test_steps_are_taken_in_turn_to_the_end_of_each_arm():
     ran, now = [], iter(range(100))
 
     def arm(name, steps):
-        for step in range(steps):
+        for _ in range(steps):
             yield ran.append(name)
         ran.append(name.upper())  # what comes after the last step is timed with it
 
