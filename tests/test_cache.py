@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -62,6 +63,22 @@ def test_the_second_time_comes_from_the_cache(home, tmp_path, monkeypatch):
     assert same(data.load(home, root, verbose=False), first)
     assert len(caches(home)) == 1
     assert caches(home)[0].endswith(".pt"), "nothing temporary is left"
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what a map holds in memory")
+def test_a_cache_that_was_read_takes_no_memory_until_it_is_used(home):
+    """Adding it up touches every page of it; those must not stay with this process."""
+    contents = cache.Cache(home, "big").get("1", lambda: {"numbers": torch.zeros(3_000_000)})
+    [path] = home.glob("big-*.pt")
+
+    def held() -> int:
+        """Of all maps of the file, in kB."""
+        maps = re.findall(r"^\S+-\S+ .*?(\S+)\n(?:\S+:.*\n)*?Rss:\s+(\d+)", Path("/proc/self/smaps").read_text(), re.M)
+        return sum(int(size) for name, size in maps if name == str(path))
+
+    assert held() < 1000
+    assert contents["numbers"].sum() == 0
+    assert held() > 11_000, "this finds the map"
 
 
 def test_the_cache_sees_that_the_folder_changed(home, tmp_path):

@@ -5,7 +5,6 @@ The rules are in notebook_rules.py. What the notebooks compute is tested by nbva
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 from pathlib import Path
@@ -17,6 +16,7 @@ import notebook_rules as rules
 import pytest
 from claim_cards import card, displayed
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from test_tools import test_tool
 
 from utils.exercises.definitions import Number
 
@@ -450,12 +450,11 @@ def test_anchors_in_other_notebooks(sample):
 
 def nbval_command(path: Path) -> list[str]:
     """The command by which tools/test.py runs the notebooks, for other notebooks and without workers."""
-    spec = importlib.util.spec_from_file_location("tool_that_tests", ROOT / "tools" / "test.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    command = next(command for name, command, _ in tool.stages(ROOT, 1) if name == "notebooks")
+    command = next(command for name, command, _ in test_tool.stages(ROOT, 1) if name == "notebooks")
     assert "--nbval" in command, "strict: not --nbval-lax"
-    return [str(path) if word == "notebooks" else word for word in command] + ["-p", "no:cacheprovider"]
+    others = [word for word in command if not word.startswith("notebooks/")]
+    assert len(others) == len(command) - len(list((ROOT / "notebooks").glob("*.ipynb")))
+    return [*others, str(path), "-p", "no:cacheprovider"]
 
 
 CLAIM = """from utils.claims import claim

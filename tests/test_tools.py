@@ -26,7 +26,7 @@ def load(name, as_name=None):
     return sys.modules[as_name]
 
 
-kernels, lab, run, clean, claims = map(load, ("kernels", "lab", "run", "clean", "claims"))
+kernels, order, lab, run, clean, claims = map(load, ("kernels", "order", "lab", "run", "clean", "claims"))
 test_tool = load("test", "course_tests")  # `test` is a package of Python's own
 
 # --- make lab
@@ -102,13 +102,19 @@ def test_lab_stops_when_the_data_fails(monkeypatch, capsys):
 def test_the_stages_of_make_test(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "tests").mkdir()
-    for name in ("notebooks/00_a.ipynb", "notebooks/01_b.ipynb", "tests/test_a.py"):
+    for name in ("notebooks/00_a.ipynb", "notebooks/99_new.ipynb", "notebooks/03_long.ipynb", "tests/test_a.py"):
         (tmp_path / name).touch()
     stages = {name: (command, env) for name, command, env in test_tool.stages(tmp_path, available=8)}
     assert list(stages) == ["data", "ruff", "unit tests", "notebooks"]
     command, env = stages["notebooks"]
     assert {"--nbval", "--nbval-current-env", "loadfile"} <= set(command)
-    assert command[command.index("-n") + 1] == "2"
+    assert [word for word in command if word.startswith("notebooks")] == [
+        "notebooks/03_long.ipynb",
+        "notebooks/00_a.ipynb",
+        "notebooks/99_new.ipynb",
+    ]
+    assert command[command.index("-n") + 1] == "3"
+    assert "--no-loadscope-reorder" in command
     assert env["OMP_NUM_THREADS"] == "1"
     assert "--cov-fail-under=95" in stages["unit tests"][0]
     assert stages["unit tests"][1] == {}  # one file, one worker, all threads

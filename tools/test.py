@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from order import long_first
+
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
 NO_TESTS = 5  # pytest's exit status when it found none
@@ -41,7 +43,8 @@ def stages(root, available, only=""):
     """(name, command, environment) of each stage; `only`: "notebooks" or "handouts"."""
     python = [sys.executable, "-m"]
     data = ("data", [*python, "utils.data"], {})
-    options, env = parallel(len(list((root / "notebooks").glob("*.ipynb"))), available)
+    paths = long_first(root / "notebooks")
+    options, env = parallel(len(paths), available)
     compared = [
         "-v", "--nbval", "--nbval-current-env",
         "--nbval-sanitize-with", "tests/nbval_sanitize.cfg", "--nbval-cell-timeout", str(CELL_SECONDS), *options,
@@ -49,7 +52,11 @@ def stages(root, available, only=""):
     if only == "handouts":
         making = ("making of handouts", [sys.executable, str(root / "tools" / "handouts.py"), "--expect"], {})
         return [data, making, ("handouts", [*python, "pytest", "build/handouts-test", *compared], env)]
-    notebooks = ("notebooks", [*python, "pytest", "notebooks", *compared], env)
+    paths = [path.relative_to(root).as_posix() for path in paths] or ["notebooks"]  # with no path, pytest takes others
+    ordered = (
+        ["--no-loadscope-reorder"] if "loadfile" in options else []
+    )  # else xdist takes those with most cells first
+    notebooks = ("notebooks", [*python, "pytest", *paths, *compared, *ordered], env)
     options, env = parallel(len(list((root / "tests").glob("test_*.py"))), available)
     if only == "notebooks":
         return [data, ("tests of the data", [*python, "pytest", "tests", "-m", "data", *options], env), notebooks]
