@@ -16,9 +16,10 @@ SHAPES = ((128, 64, 32, 32), (128, 256, 8, 8), (32, 512, 4, 4))
 TINY = ((4, 3, 4, 4),)
 DIMS = (0, 2, 3)
 WHY_SMALL = (
-    "Counted at (32, 512, 4, 4): 82 calls forward and backward, views included, where `nn.BatchNorm2d` makes seven; "
-    "thirteen of them are shared out to both threads, and each then waits for both. While the machine's other tenants "
-    "hold one core, that costs more than the second thread gives: see the same in one thread."
+    "Counted at (32, 512, 4, 4): 89 calls forward and backward, views included, where `nn.BatchNorm2d` makes seven. "
+    "Thirteen of them are shared out to two threads; each waits for both. It then takes 0.8 ms or 1.7, for tens of "
+    "seconds each, with nothing else to do on this machine: as if its two cores lay now near each other, now far. In "
+    "one thread there is no such thing: see below."
 )
 WHY_COMPILED = (
     "Read off the generated code: left to autograd, the compiled lines read or write the tensor 11 times, "
