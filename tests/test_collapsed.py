@@ -132,6 +132,13 @@ def test_compiled_it_is_one_graph_with_the_same_results(affine, last, monkeypatc
     torch.compiler.reset()
 
 
+def test_the_plain_lines_give_no_wrong_second_derivative():
+    x = randn(4, 3, 2).requires_grad_()
+    (slope,) = torch.autograd.grad(NormalizeLines.apply(x, None, None, 1e-5)[0].pow(3).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        slope.sum().backward()
+
+
 def test_exported_it_is_the_written_out_layer(monkeypatch):
     monkeypatch.setattr(NormalizeLines, "apply", lambda *_: pytest.fail("a formula for compilers, in an export"))
     layer, x = FastBatchNorm2d(3), randn(8, 3, 4, 4)

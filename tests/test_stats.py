@@ -358,6 +358,16 @@ def test_what_is_kept_does_not_grow_with_the_batch_nor_with_the_steps(images):
     assert stats._waiting == {}
 
 
+def test_steps_in_inference_mode_and_outside_it():
+    xs = [randn(6, 4, 3, 3, seed=k) for k in range(2)]
+    model = nn.Sequential(nn.Identity())
+    with ActivationStats(model, ["0"]) as stats:
+        with torch.inference_mode():
+            model(xs[0])
+        model(xs[1])
+    np.testing.assert_allclose(stats.mean[:, 0], [x.mean() for x in xs], rtol=1e-4, atol=1e-6)
+
+
 def test_another_batch_size_at_each_step_does_not_fill_the_memory():
     xs = [randn(n, 2, 3) for n in range(1, ROOMS + 9)]
     model = nn.Sequential(nn.Identity())

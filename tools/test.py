@@ -53,9 +53,8 @@ def stages(root, available, only=""):
         making = ("making of handouts", [sys.executable, str(root / "tools" / "handouts.py"), "--expect"], {})
         return [data, making, ("handouts", [*python, "pytest", "build/handouts-test", *compared], env)]
     paths = [path.relative_to(root).as_posix() for path in paths] or ["notebooks"]  # with no path, pytest takes others
-    ordered = (
-        ["--no-loadscope-reorder"] if "loadfile" in options else []
-    )  # else xdist takes those with most cells first
+    # By itself xdist would take those with most cells first.
+    ordered = ["--no-loadscope-reorder"] if "loadfile" in options else []
     notebooks = ("notebooks", [*python, "pytest", *paths, *compared, *ordered], env)
     options, env = parallel(len(list((root / "tests").glob("test_*.py"))), available)
     if only == "notebooks":

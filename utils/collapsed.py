@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from utils.layers import BatchNorm2d
 
@@ -96,7 +97,7 @@ class NormalizeLines(torch.autograd.Function):
     """`Normalize` in plain lines: the same arguments, results and formulas, for `torch.compile`.
 
     A compiler makes pieces and loops by itself, but not the one formula: left to autograd, `BatchNorm2d` reads the
-    input twice more on the way back, once for a sum that is zero.
+    input twice more on the way back, once for a sum that is zero. It can be differentiated once only, and says so.
     """
 
     @staticmethod
@@ -116,6 +117,7 @@ class NormalizeLines(torch.autograd.Function):
         return distance * factor.view(column) + shift.view(column), flat, var
 
     @staticmethod
+    @once_differentiable  # mean and scale are constants here, which they are not for a second derivative
     def backward(ctx, dy: Tensor, *_):
         x, weight, mean, scale = ctx.saved_tensors
         return *_gradients(x, weight, dy, mean, scale), None

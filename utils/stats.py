@@ -260,7 +260,8 @@ class _Samples:
         self.indices = _indices(values.shape, size, values.device)
         self.shape = _strided_sample(torch.empty(values.shape, device="meta"), size).shape
         self.factor = (values.numel() / self.shape.numel()) ** 0.5  # a sample's norm times this is the whole's
-        self.room = values.new_empty(TOGETHER, self.shape.numel())
+        with torch.inference_mode(False):  # else what is made in that mode could not be written to outside it
+            self.room = torch.empty(TOGETHER, self.shape.numel(), dtype=values.dtype, device=values.device)
         self.rows = self.room.unbind()
         self.places: list[tuple[int, int]] = []  # (layer, row) of each
 
