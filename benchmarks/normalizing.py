@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measure import Row, ratios, seconds, skipped
-from utils.collapsed import FastBatchNorm2d
 from utils.layers import BatchNorm2d
+from utils.layers.collapsed import FastBatchNorm2d
 
 __all__ = ["EXHIBITS", "Exhibit", "OnePass", "compiled", "eager", "exhibits"]
 
@@ -157,7 +157,7 @@ def eager(quick: bool = False, device: str = "cpu") -> list[Row]:
         times = _times(layers, shape, repeats, device)
         for name, what, target, note in (
             ("teaching", "`utils.layers.BatchNorm2d`", None, "The teaching version is written to be read."),
-            ("collapsed", "`utils.collapsed.FastBatchNorm2d`", 1.5, ""),
+            ("collapsed", "`utils.layers.collapsed.FastBatchNorm2d`", 1.5, ""),
             ("one pass", "E[x²] - E[x]², not shifted", None, "Fast and wrong: see the errors below."),
         ):
             rows.append(
@@ -184,7 +184,7 @@ def _in_one_thread(shape: tuple[int, ...], repeats: int) -> Row:
         times = _times(layers, shape, repeats, "cpu")
     finally:
         torch.set_num_threads(threads)
-    what = f"`utils.collapsed.FastBatchNorm2d`, {shape}, one thread"
+    what = f"`utils.layers.collapsed.FastBatchNorm2d`, {shape}, one thread"
     return Row(what, "`nn.BatchNorm2d`, one thread", ratios(times["collapsed"], times["nn"]))
 
 
@@ -248,7 +248,7 @@ def exhibits(quick: bool = False, device: str = "cpu") -> list[Row]:
     for shape in shapes:
         layers = {name: Exhibit(statistics, shape[1]) for name, statistics in EXHIBITS.items()}
         times = _times({"ours": FastBatchNorm2d(shape[1]), **layers}, shape, repeats, device)
-        against = "`utils.collapsed.FastBatchNorm2d`"
+        against = "`utils.layers.collapsed.FastBatchNorm2d`"
         rows += [
             Row(f"{name}, {shape}", against, ratios(times[name], times["ours"]), 1, at_least=True) for name in EXHIBITS
         ]

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from benchmarks.measure import Row, ratios, seconds, skipped
 from tools.order import long_first
+from utils.distributed.processes import run
 from utils.layers import BatchNorm2d
+from utils.layers.synchronized import convert
 from utils.models import ConvNet
-from utils.processes import run
-from utils.synchronized import convert
 
 __all__ = ["importing", "memory", "series", "synchronized"]
 
@@ -120,7 +120,7 @@ def importing(quick: bool = False, notebooks: Path = ROOT / "notebooks") -> list
     lines = {path.stem[:2]: _imports(path) for path in sorted(notebooks.glob("*.ipynb"))}
     base = ["import ipykernel.kernelapp", "import torch"]
     if quick:
-        lines, base = {"quick": ["import utils.errors"]}, ["import json"]
+        lines, base = {"quick": ["import utils.data.errors"]}, ["import json"]
     arms = {"torch alone": lambda: _start(base)}
     for name, imports in lines.items():
         arms[name] = lambda imports=imports: _start(base + imports)

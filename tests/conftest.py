@@ -2,7 +2,8 @@
 
 import pytest
 
-from utils import data, sources
+from utils import data
+from utils.data import sources
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from utils import data, sources
-from utils.data import CLASSES, DataError, ImageData
+from utils import data
+from utils.data import CLASSES, DataError, ImageData, sources
 
 ROOT = Path(__file__).resolve().parent.parent
 

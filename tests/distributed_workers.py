@@ -15,10 +15,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from utils import distributed, processes
+from utils import distributed
 from utils.data import ImageData
-from utils.distributed import Settings
-from utils.synchronized import SyncBatchNorm2d
+from utils.distributed import Settings, processes
+from utils.layers.synchronized import SyncBatchNorm2d
 from utils.training import History, fit
 
 

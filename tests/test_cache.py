@@ -1,4 +1,4 @@
-"""utils.cache: filled once, read as a memory map, damaged, locked, on a full disk and on a read-only one."""
+"""utils.data.cache: filled once, read as a memory map, damaged, locked, on a full disk and on a read-only one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 import torch
 from data_files import ROOT, Evil, batch_files, caches, fails, same, tar_of, truncate, trust, write_folders
 
-from utils import cache, data, sources
-from utils.data import DataError, DataWarning
+from utils import data
+from utils.data import DataError, DataWarning, cache, sources
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
@@ -193,7 +193,8 @@ def test_what_a_killed_process_left_is_cleaned_up(home):
 
 FILL = """
 import sys, time
-from utils import data, sources
+from utils import data
+from utils.data import sources
 slow = sources._read_folders
 def read(root):
     with open(sys.argv[1] + "/reads", "a") as file: file.write("read\\n")

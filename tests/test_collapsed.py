@@ -1,4 +1,4 @@
-"""utils.collapsed: the formula against autograd and float64, the pieces, the memory formats, and what falls back."""
+"""utils.layers.collapsed: the formula against autograd and float64, memory formats, and what falls back."""
 
 import pytest
 import torch
@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from utils import collapsed
-from utils.collapsed import FastBatchNorm2d, Normalize, NormalizeLines
-from utils.layers import BatchNorm2d
+from utils.layers import BatchNorm2d, collapsed
+from utils.layers.collapsed import FastBatchNorm2d, Normalize, NormalizeLines
 from utils.probes import check_batchnorm
 
 

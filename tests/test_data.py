@@ -13,8 +13,8 @@ from data_files import close, fails, truncate, write_folders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils import data, standin
-from utils.data import CLASSES, Batches, DataError, Split
+from utils import data
+from utils.data import CLASSES, Batches, DataError, Split, standin
 
 pytestmark = pytest.mark.usefixtures("isolated")
 

@@ -1,4 +1,4 @@
-"""utils.distributed and utils.processes: many processes train as one does, and nobody waits in vain."""
+"""utils.distributed and utils.distributed.processes: many processes train as one does, and nobody waits in vain."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import torch
 from data_files import truncate
 from PIL import Image
 
-from utils import data, distributed, processes
-from utils.distributed import CheckpointError, ProcessError, Settings, Share, main, read_results, run, train
+from utils import data, distributed
+from utils.distributed import CheckpointError, ProcessError, Settings, Share, main, processes, read_results, run, train
 from utils.layers import BatchNorm2d
 from utils.models import ConvNet
 from utils.training import History, evaluate, fit

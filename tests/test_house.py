@@ -70,7 +70,7 @@ def test_the_test_of_the_direction_sees_a_wrong_way():
     assert wrong_way("cache", "from .plots import show") == ["plots"]
     assert wrong_way("cache", "from . import plots") == ["plots"]
     assert wrong_way("stats", "import utils.environment") == ["environment"]
-    assert wrong_way("data", "import os\nfrom utils.cache import Cache") == []
+    assert wrong_way("data", "import os\nfrom utils.data.cache import Cache") == []
     assert wrong_way("environment", "from utils.training import pick_device") == []
     with pytest.raises(AssertionError, match=r"utils\.new has no place yet"):
         wrong_way("new", "")

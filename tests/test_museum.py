@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from normdoctor import museum
 from torch import nn
 
-from utils import museum
 from utils.museum import EXHIBITS, PUBLISHED
 from utils.probes import PROBES, check_batchnorm
 

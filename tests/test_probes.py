@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from normdoctor import module as probe_module
+from normdoctor.reference import compare, normalize, variants
 from torch import nn
 
 from utils import layers, probes
 from utils.probes import PROBES, Report, Result, check_batchnorm, from_bnlayer
-from utils.probes import module as probe_module
-from utils.probes.reference import compare, normalize, variants
 
 ROOT = Path(__file__).resolve().parent.parent
 SLOW = ("compile", "export")

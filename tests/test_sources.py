@@ -1,4 +1,4 @@
-"""utils.sources: the layouts of CIFAR-10, the download, and every fault of a copy that somebody may have."""
+"""utils.data.sources: the layouts of CIFAR-10, the download, and every fault of a copy that somebody may have."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 from data_files import BATCH_NAMES, Evil, batch_files, close, fails, same, tar_of, trust, write_batches, write_folders
 from PIL import Image
 
-from utils import data, sources
-from utils.data import CLASSES, DataWarning
+from utils import data
+from utils.data import CLASSES, DataWarning, sources
 
 pytestmark = pytest.mark.usefixtures("isolated")
 

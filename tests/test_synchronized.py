@@ -1,4 +1,4 @@
-"""utils.synchronized: equal to one big batch, in output, gradients and running statistics, however it is shared out."""
+"""utils.layers.synchronized: equal to one big batch, in output, gradients and running statistics, however shared."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from utils import processes
+from utils.distributed import processes
+from utils.distributed.processes import run
 from utils.layers import BatchNorm2d
+from utils.layers.synchronized import SyncBatchNorm2d, convert
 from utils.models import ConvNet
-from utils.processes import run
-from utils.synchronized import SyncBatchNorm2d, convert
 
 N = 12  # samples in a batch, all processes together
 SHARES = {  # how many of them each process gets

@@ -1,22 +1,23 @@
 """Every figure of the course, in one visual language.
 
 Without normalization is orange, dashed, round; with it blue, solid, square (readable without colour). Theory is a thin
-grey line, the learner's guess a black star. Layers run from left to right. Each function shows one figure, and needs
-a sentence of alternative text for it, which is also printed under the figure.
+grey line, the learner's guess a black star. Layers run from left to right. Each function shows one figure; its
+alternative text stands in `lessons/`, under the figure's slug.
 """
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
+from utils.lessons import alternative_text
 from utils.stats import ActivationStats
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ __all__ = [
     "runs",
     "show",
     "signal",
-    "veil",
-    "veiled",
 ]
 
 WITHOUT, WITH, THEORY = "without", "with", "theory"
@@ -96,40 +95,35 @@ class Line:
 # --- showing
 
 
-def show(figure: Figure, alt: str) -> None:
-    """Display a finished figure as a PNG with its alternative text, and close it.
+def show(figure: Figure, slug: str | None = None) -> None:
+    """Display a finished figure as a PNG, and close it.
 
-    The text goes into the image's metadata (for pages made from the notebook) and stands under it as a caption.
+    The alternative text that `lessons/` has under the figure's slug goes into the image's metadata (for pages made from
+    the notebook) and stands folded under it: it says what is to be guessed.
 
     Raises:
-        ValueError: the alternative text is no sentence.
+        ValueError: no lesson has a figure with this slug.
     """
-    from IPython.display import Markdown, display
+    from IPython.display import display
     from matplotlib import pyplot as plt
 
-    if len(alt.split()) < 5 or not alt.rstrip().endswith("."):
+    try:
+        alt = alternative_text(slug) if slug else ""
+    except ValueError:
         plt.close(figure)
-        raise ValueError(f"a figure needs a sentence of alternative text, ending with a full stop; given: {alt!r}")
+        raise
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
     width = round(figure.get_figwidth() * 60)
     plt.close(figure)
     display(
         {"image/png": buffer.getvalue(), "text/plain": "<figure>"},
-        metadata={"image/png": {"alt": alt, "width": width}},
+        metadata={"image/png": {"alt": alt, "width": width}, "figure": slug or ""},
         raw=True,
     )
-    display(Markdown(f"*{alt}*"))
-
-
-def veil(text: str) -> str:
-    """A text in a form that the eye does not read, for handouts: an alternative text says what one is to guess."""
-    return base64.b64encode(text.encode()).decode()
-
-
-def veiled(code: str) -> str:
-    """The text that `veil` has made unreadable."""
-    return base64.b64decode(code).decode()
+    if alt:
+        words = f"<details><summary>The figure in words</summary>{escape(alt)}</details>"
+        display({"text/html": words, "text/plain": alt}, raw=True)
 
 
 @contextmanager
@@ -161,7 +155,7 @@ def layer_lines(
     panels: Mapping[str, Sequence[Line]],
     *,
     ylabel: str,
-    alt: str,
+    slug: str | None = None,
     xlabel: str = "layer",
     log: bool = True,
     logx: bool = False,
@@ -173,7 +167,7 @@ def layer_lines(
     Args:
         panels: title → lines.
         ylabel, xlabel: the axes' names, with units.
-        alt: the alternative text.
+        slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
         log, logx: a logarithmic y axis, a logarithmic x axis.
         guess: (x, y) of the learner's guess, drawn as a star in the last panel; None draws nothing.
         ylim: limits of the y axis.
@@ -196,7 +190,7 @@ def layer_lines(
         _star(axes[0, -1], guess)
         for ax, lines in zip(axes[0], panels.values(), strict=True):
             _label_ends(ax, lines)
-        show(figure, alt)
+        show(figure, slug)
 
 
 def _draw(ax: Axes, line: Line) -> None:
@@ -272,13 +266,18 @@ def _star(ax: Axes, guess: tuple[float, float] | None) -> None:
 
 
 def signal(
-    without: ActivationStats, with_: ActivationStats, *, alt: str, step: int = 0, guess: float | None = None
+    without: ActivationStats,
+    with_: ActivationStats,
+    *,
+    slug: str | None = None,
+    step: int = 0,
+    guess: float | None = None,
 ) -> None:
     """A signal on its way through two networks at one step: every layer's values, then what tells images apart.
 
     Args:
         without, with_: recordings of two networks of the same depth with histograms of the same bins.
-        alt: the alternative text.
+        slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
         step: which recorded step.
         guess: the learner's guess of the last layer's spread without normalization; None draws nothing.
     """
@@ -295,7 +294,7 @@ def signal(
         _layer_ticks(axes[0, 2], len(without.names))
         _star(axes[0, 2], None if guess is None else (len(without.names), guess))
         _label_ends(axes[0, 2], lines)
-        show(figure, alt)
+        show(figure, slug)
 
 
 def _heat(ax: Axes, shares: np.ndarray, edges: np.ndarray, kind: str, x0: float, column: float = 1) -> None:
@@ -320,7 +319,7 @@ def histograms(
     kinds: Sequence[str],
     rows: Sequence[str],
     xlabel: str,
-    alt: str,
+    slug: str | None = None,
     bins: int = 30,
     guess: tuple[float, int] | None = None,
 ) -> None:
@@ -331,7 +330,7 @@ def histograms(
         kinds: "without" or "with" for each panel: its colour.
         rows: for each panel, what a row is.
         xlabel: what the values are.
-        alt: the alternative text.
+        slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
         bins: of each histogram, from its least value to all but the last thousandth.
         guess: (value, row) that the learner guessed in the last panel; None draws nothing.
     """
@@ -352,7 +351,7 @@ def histograms(
             ax.set_ylim(-0.15, len(values))
             ax.grid(axis="y", visible=False)
         _star(axes[0, -1], None if guess is None else (guess[0], guess[1] + 0.4))
-        show(figure, alt)
+        show(figure, slug)
 
 
 # --- training
@@ -362,7 +361,7 @@ def cockpit(
     without: ActivationStats,
     with_: ActivationStats,
     *,
-    alt: str,
+    slug: str | None = None,
     layer: int = -1,
     names: tuple[str, str] = ("WITHOUT", "WITH"),
 ) -> None:
@@ -373,7 +372,7 @@ def cockpit(
 
     Args:
         without, with_: recordings of two networks of the same depth over the same number of steps.
-        alt: the alternative text.
+        slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
         layer: the layer in the heat map.
         names: of the two rows.
     """
@@ -394,7 +393,7 @@ def cockpit(
         for ax, label in zip(axes[1], ["layer", "training step", "layer", "layer"], strict=True):
             ax.set_xlabel(label)
         axes[0, 3].legend(["first step", "last recorded"], loc="best")
-        show(figure, alt)
+        show(figure, slug)
 
 
 def _cockpit_row(axes: np.ndarray, stats: ActivationStats, kind: str, layer: int) -> None:
@@ -419,7 +418,9 @@ def _cockpit_row(axes: np.ndarray, stats: ActivationStats, kind: str, layer: int
         _layer_ticks(ax, len(x))
 
 
-def runs(lines: Sequence[Line], *, ylabel: str, alt: str, window: int = 20, xlabel: str = "training step") -> None:
+def runs(
+    lines: Sequence[Line], *, ylabel: str, slug: str | None = None, window: int = 20, xlabel: str = "training step"
+) -> None:
     """Curves over training steps, smoothed by a running mean over `window` steps; a band spans the seeds."""
     smoothed = []
     for line in lines:
@@ -429,7 +430,7 @@ def runs(lines: Sequence[Line], *, ylabel: str, alt: str, window: int = 20, xlab
         kernel = np.ones(window) / window
         mean = np.stack([np.convolve(row, kernel, mode="valid") for row in y])
         smoothed.append(Line(line.label, line.kind, mean, np.arange(window, y.shape[1] + 1), line.shade))
-    layer_lines({"": smoothed}, ylabel=f"{ylabel}\n(mean of {window} steps)", xlabel=xlabel, alt=alt, log=False)
+    layer_lines({"": smoothed}, ylabel=f"{ylabel}\n(mean of {window} steps)", xlabel=xlabel, slug=slug, log=False)
 
 
 def bars(
@@ -437,7 +438,7 @@ def bars(
     *,
     kinds: Sequence[str],
     ylabel: str,
-    alt: str,
+    slug: str | None = None,
     reference: tuple[float, str] | None = None,
     guess: float | None = None,
     percent: bool = True,
@@ -448,7 +449,7 @@ def bars(
         groups: label → one value a seed.
         kinds: "without" or "with" for each group.
         ylabel: the axis' name.
-        alt: the alternative text.
+        slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
         reference: (value, name) of a horizontal line, for instance chance.
         guess: the learner's guess for the last bar.
         percent: write the values as percentages.
@@ -477,7 +478,7 @@ def bars(
         ax.grid(axis="x", visible=False)
         if guess is not None:
             _star(ax, (len(groups) - 1, guess))
-        show(figure, alt)
+        show(figure, slug)
 
 
 def matrix(
@@ -486,7 +487,7 @@ def matrix(
     rows: Sequence[str],
     columns: Sequence[str],
     label: str,
-    alt: str,
+    slug: str | None = None,
     limits: tuple[float, float] = (0, 1),
 ) -> None:
     """A table of numbers with two digits, each on a field that is darker the larger it is.
@@ -495,7 +496,7 @@ def matrix(
         values: shape (rows, columns).
         rows, columns: their names.
         label: what the numbers are.
-        alt: the alternative text.
+        slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
         limits: the values whose fields are white and dark.
 
     Raises:
@@ -522,7 +523,7 @@ def matrix(
         ax.grid(visible=False)
         ax.spines[:].set_visible(False)
         ax.set_xlabel(label)
-        show(figure, alt)
+        show(figure, slug)
 
 
 # --- drawings
@@ -531,13 +532,13 @@ def matrix(
 RIGHT, UP, BACK = np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([0.5, 0.36])  # channels, places, pictures
 
 
-def cubes(panels: Mapping[str, np.ndarray], *, alt: str) -> None:
+def cubes(panels: Mapping[str, np.ndarray], *, slug: str | None = None) -> None:
     """The tensor (N, C, H, W) as a block of cells, once in each panel, some of them marked.
 
     Args:
         panels: title → which cells are marked, boolean, shape (N, C, places). Seen are the faces of picture 0 (the
             front), of the last channel (the right side) and of place 0 (the top).
-        alt: the alternative text.
+        slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
     """
     with _drawing():
         columns = min(len(panels), 3)
@@ -548,7 +549,7 @@ def cubes(panels: Mapping[str, np.ndarray], *, alt: str) -> None:
         for ax, (title, marked) in zip(axes.flat, panels.items(), strict=False):
             _block(ax, np.asarray(marked, dtype=bool))
             ax.set_title(title, fontweight="bold")
-        show(figure, alt)
+        show(figure, slug)
 
 
 def _block(ax: Axes, marked: np.ndarray) -> None:
@@ -583,13 +584,13 @@ def _block(ax: Axes, marked: np.ndarray) -> None:
     ax.set(xlim=(-1.1, channels + 0.5 * pictures + 0.9), ylim=(-1.1, places + 0.36 * pictures + 0.2), aspect="equal")
 
 
-def images(pictures: Tensor, labels: Sequence[str], *, alt: str, columns: int = 10) -> None:
+def images(pictures: Tensor, labels: Sequence[str], *, slug: str | None = None, columns: int = 10) -> None:
     """A labelled grid of pictures.
 
     Args:
         pictures: uint8, (N, 3, H, W).
         labels: N names.
-        alt: the alternative text.
+        slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
         columns: pictures in a row.
     """
     if len(pictures) != len(labels):
@@ -602,7 +603,7 @@ def images(pictures: Tensor, labels: Sequence[str], *, alt: str, columns: int = 
         for ax, picture, label in zip(axes.flat, pictures, labels, strict=False):
             ax.imshow(picture.permute(1, 2, 0).numpy())
             ax.set_title(label, fontsize=16)
-        show(figure, alt)
+        show(figure, slug)
 
 
 def graph(
@@ -610,7 +611,7 @@ def graph(
     *,
     edges: Sequence[tuple[str, str]],
     through_statistics: Sequence[tuple[str, str]] = (),
-    alt: str,
+    slug: str | None = None,
 ) -> None:
     """A computation graph: boxes joined by arrows, those that lead through the statistics dashed.
 
@@ -618,7 +619,7 @@ def graph(
         nodes: name → (column, row, text); rows count upwards.
         edges: (from, to), drawn solid.
         through_statistics: (from, to), drawn dashed.
-        alt: the alternative text.
+        slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
     """
     with _drawing():
         figure, axes = _figure(1, 1, 14, 4)
@@ -642,4 +643,4 @@ def graph(
             )  # fmt: skip
         columns, heights = [x for x, _, _ in nodes.values()], [y for _, y, _ in nodes.values()]
         ax.set(xlim=(min(columns) - 0.6, max(columns) + 0.9), ylim=(min(heights) - 0.5, max(heights) + 0.5))
-        show(figure, alt)
+        show(figure, slug)

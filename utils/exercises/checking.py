@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from utils.exercises import limits
-from utils.exercises.definitions import Choice, Code, Mistake, Number, Unusable, find
+from utils.exercises.definitions import Choice, Code, Mistake, Number, Task, Unusable, find
 from utils.exercises.differences import Difference, as_tensor, compare
 from utils.exercises.verdicts import Verdict, display_card
 
@@ -26,25 +26,25 @@ Results = dict[str, Any]  # name of a case → its observations, or the error it
 _KEPT: dict[tuple[int, int], tuple[Code, Callable, Results]] = {}
 
 
-def check(number: str, answer: Any) -> None:
+def check(slug: str, answer: Any) -> None:
     """Check an answer and say at once what is right or wrong with it. Nothing is raised for a wrong answer.
 
     Args:
-        number: of the exercise, as in "2.3".
+        slug: of the exercise, as in "without-a-matrix".
         answer: what the task asks for: the function or class itself (not its result), a letter, or a number.
 
     Raises:
         ValueError: there is no such exercise.
     """
-    display_card(examine(number, answer), find(number))
+    display_card(examine(slug, answer), find(slug)[1])
 
 
-def examine(number: str, answer: Any) -> Verdict:
+def examine(slug: str, answer: Any) -> Verdict:
     """What `check` says, without showing it; arguments and errors as there."""
-    exercise = find(number)
+    number, exercise = find(slug)
     if answer is None or answer is ...:
         return Verdict(number, "not solved yet")
-    if isinstance(exercise, Code):
+    if isinstance(exercise, Task):
         return _examine_code(number, exercise, answer)
     examine_value = _examine_choice if isinstance(exercise, Choice) else _examine_number
     key, message = examine_value(exercise, answer)
@@ -89,13 +89,13 @@ def _examine_number(exercise: Number, answer: Any) -> tuple[str, str]:
 # --- code
 
 
-def _examine_code(number: str, exercise: Code, answer: Any) -> Verdict:
+def _examine_code(number: str, exercise: Task, answer: Any) -> Verdict:
     if not callable(answer):
         message = f"Hand over the function or class itself, without calling it; this is a {type(answer).__name__}."
         return Verdict(number, "not right yet", "not_callable", message)
     results: Results = {}
     changed: list[str] = []
-    outcome = limits.run(lambda: _try_out(exercise, answer, results, changed), exercise.seconds)
+    outcome = limits.run(lambda: _try_out(exercise.code, answer, results, changed), exercise.code.seconds)
     printed = outcome.printed[:PRINTED] + ("…" if len(outcome.printed) > PRINTED else "")
     if _is_unsolved(outcome.error) or _is_empty(answer, results):
         return Verdict(number, "not solved yet")
@@ -105,12 +105,12 @@ def _examine_code(number: str, exercise: Code, answer: Any) -> Verdict:
     return Verdict(number, "not right yet", key, message, printed)
 
 
-def _try_out(exercise: Code, answer: Callable, results: Results, changed: list[str]) -> None:
+def _try_out(code: Code, answer: Callable, results: Results, changed: list[str]) -> None:
     """Run the trial on every case. An error ends its case; what must end the whole check goes through."""
-    for name, arguments in exercise.cases().items():
+    for name, arguments in code.cases().items():
         before = copy.deepcopy(arguments)
         try:
-            results[name] = dict(exercise.trial(answer, *arguments))
+            results[name] = dict(code.trial(answer, *arguments))
         except (Exception, SystemExit) as error:
             if limits.is_allocation(error) or _is_unsolved(error):
                 raise
@@ -147,23 +147,23 @@ def _is_empty(answer: Callable, results: Results) -> bool:
     )
 
 
-def _results(exercise: Code, answer: Callable) -> Results:
+def _results(code: Code, answer: Callable) -> Results:
     """What the truth, or an expected mistake, gives: without limits, with the random numbers of `limits.run`."""
-    key = id(exercise), id(answer)
+    key = id(code), id(answer)
     if key not in _KEPT:
         results: Results = {}
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
             torch.manual_seed(0)
-            _try_out(exercise, answer, results, [])
-        _KEPT[key] = (exercise, answer, results)  # the first two only so that no other object gets their ids
+            _try_out(code, answer, results, [])
+        _KEPT[key] = (code, answer, results)  # the first two only so that no other object gets their ids
     return _KEPT[key][2]
 
 
-def _judge(exercise: Code, results: Results, changed: list[str], outcome: limits.Outcome) -> tuple[str, str]:
+def _judge(exercise: Task, results: Results, changed: list[str], outcome: limits.Outcome) -> tuple[str, str]:
     """(key, message) of what is wrong; two empty texts if nothing is."""
     if outcome.error is not None:
         return _stopped(exercise, outcome)
-    true = _results(exercise, exercise.truth)
+    true = _results(exercise.code, exercise.code.truth)
     first = next(((name, found) for name in true if (found := _different(exercise, results[name], true[name]))), None)
     if first is None:
         if not changed:
@@ -185,35 +185,35 @@ def _judge(exercise: Code, results: Results, changed: list[str], outcome: limits
     return found.key, f"With {name}, {found.text}\nLook again at {exercise.look}."
 
 
-def _different(exercise: Code, given: Any, expected: Any) -> Difference | None:
+def _different(exercise: Task, given: Any, expected: Any) -> Difference | None:
     """The first difference in a case, with the name of what was observed."""
     if isinstance(expected, BaseException) or isinstance(given, BaseException):
         same = type(expected) is type(given)
         return None if same else Difference("raises", "")
     for what, value in expected.items():
-        found = compare(given.get(what), value, exercise.form, exercise.axes)
+        found = compare(given.get(what), value, exercise.code.form, exercise.code.axes)
         if found:
             return Difference(found.key, f"look at the {what}: {found.text}")
     return None
 
 
-def _explains(exercise: Code, mistake: Mistake, results: Results, error: BaseException | None) -> bool:
+def _explains(exercise: Task, mistake: Mistake, results: Results, error: BaseException | None) -> bool:
     if mistake.raising and error is not None:
         return bool(re.search(mistake.raising, f"{type(error).__name__}: {error}"))
     if mistake.like is None:
         return False
-    wrong = _results(exercise, mistake.like)
+    wrong = _results(exercise.code, mistake.like)
     if not any(isinstance(results[name], Mapping) and isinstance(wrong[name], Mapping) for name in wrong):
         return False  # errors of the same type alone say too little
     return not any(_different(exercise, results[name], wrong[name]) for name in wrong)
 
 
-def _stopped(exercise: Code, outcome: limits.Outcome) -> tuple[str, str]:
+def _stopped(exercise: Task, outcome: limits.Outcome) -> tuple[str, str]:
     """The answer was stopped, or raised what ends a check."""
     error, spot = outcome.error, limits.place(outcome.error)
     line = f" It was at {_line(spot)}." if spot else ""
     if isinstance(error, limits.TimeUp):
-        message = f"Your code was stopped after {exercise.seconds:g} seconds: does a loop never end?{line}"
+        message = f"Your code was stopped after {exercise.code.seconds:g} seconds: does a loop never end?{line}"
         if outcome.unstoppable:
             message += "\nIt could not be stopped and still runs: restart the kernel."
         return "takes_too_long", message

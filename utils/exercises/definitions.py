@@ -1,21 +1,34 @@
 """How an exercise is written down: what is right, which mistakes are expected, what is said about each, which hints.
 
-Three kinds: `Code` (a function or a class, run on made-up inputs), `Choice` (a letter), `Number` (a prediction).
-Texts are plain, with `code` between backticks. None of them holds the solution.
+Three kinds: `Code` (a function or a class, run on made-up inputs), `Choice` (a letter), `Number` (a prediction). The
+words of all three stand in `lessons/nbNN/exercises.toml`, plain, with `code` between backticks, and none of them holds
+the solution. What has to be computed for a `Code` stands beside it in `exercises.py`.
 """
 
-import importlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from torch import Tensor
 
-__all__ = ["DIFFICULTIES", "Choice", "Code", "Exercise", "Mistake", "Number", "Unusable", "find", "of_notebook"]
+from utils import lessons
+from utils.lessons import paragraphs
+
+__all__ = [
+    "DIFFICULTIES",
+    "Answers",
+    "Choice",
+    "Code",
+    "Exercise",
+    "Mistake",
+    "Number",
+    "Unusable",
+    "find",
+    "of_notebook",
+]
 
 DIFFICULTIES = ("★☆☆ easy", "★★☆ medium", "★★★ hard")
-NUMBER = re.compile(r"([1-9]?\d)\.[1-9]")
 HINTS = 3
 
 
@@ -76,13 +89,13 @@ def call(answer: Callable, *arguments: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code(Exercise):
-    """A function or a class, run on made-up inputs and compared with the truth.
+class Code:
+    """What is computed for an exercise whose answer is a function or a class; `exercises.py` gives one for each slug.
 
     Attributes:
         truth: an answer that is right.
         cases: makes the inputs, the same every time: name of the case → arguments of the trial.
-        mistakes: those that are expected, the likely ones first.
+        mistakes: key of an expected mistake → an answer that makes it, the likely ones first.
         trial: (answer, *arguments) → name of an observation → its value: a tensor, a number, or a text. The default
             calls the answer. It raises `Unusable` if the answer has the wrong form.
         form: brings tensors of different shapes that are equally right into one, in the truth as in the answer.
@@ -92,11 +105,24 @@ class Code(Exercise):
 
     truth: Callable
     cases: Callable[[], Mapping[str, tuple]]
-    mistakes: Sequence[Mistake]
+    mistakes: Mapping[str, Callable] = field(default_factory=dict)
     trial: Callable[..., Mapping[str, Any]] = call
     form: Callable[[Tensor], Tensor] = lambda tensor: tensor
     axes: Sequence[str] = ()
     seconds: float = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Exercise):
+    """A function or a class to write: its words, and the `Code` that tries it.
+
+    Attributes:
+        code: how it is tried.
+        mistakes: those that are expected, in the order in which they are looked for.
+    """
+
+    code: Code
+    mistakes: Sequence[Mistake] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,26 +157,65 @@ class Number(Exercise):
     mistakes: Sequence[Mistake] = field(default=())
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What the check of one `Code` exercise must say of whom; `answers.py` gives them, for the tests.
+
+    Attributes:
+        right: at least two, differently written; the notebook's own solution comes on top.
+        wrong: (the key of the message that it must get, the answer).
+    """
+
+    right: Sequence[Any]
+    wrong: Sequence[tuple[str, Any]]
+
+
+@cache
 def of_notebook(notebook: str) -> Mapping[str, Exercise]:
-    """The exercises of a notebook, number → exercise; empty if it has none. `notebook` is its number, "02"."""
-    name = f"utils.exercises.nb{notebook}"
-    try:
-        return importlib.import_module(name).EXERCISES
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        return {}
+    """The exercises of a notebook, slug → exercise; empty if it has none. `notebook` is its number, "02".
+
+    Raises:
+        ValueError: the words do not fit what is computed; the text says which, and how.
+    """
+    module = lessons.load_module(notebook, "exercises")
+    computed = module.EXERCISES if module else {}
+    words = lessons.table(notebook, "exercises")
+    if unknown := computed.keys() - words.keys():
+        raise ValueError(f"lessons/nb{notebook}/exercises.toml has no words for {', '.join(sorted(unknown))}")
+    return {slug: _exercise(f"lessons/nb{notebook}: {slug}", told, computed.get(slug)) for slug, told in words.items()}
 
 
-def find(number: str) -> Exercise:
-    """The exercise with this number.
+def _exercise(where: str, told: Mapping[str, Any], code: Code | None) -> Exercise:
+    made = {key: _reflowed(value) for key, value in told.items()}
+    if isinstance(told.get("right"), str):
+        return Choice(**made)
+    likes = code.mistakes if code else {}
+    made["mistakes"] = [
+        Mistake(key, like=likes.get(key), **(said if isinstance(said, dict) else {"message": said}))
+        for key, said in made.get("mistakes", {}).items()
+    ]
+    if unknown := likes.keys() - {mistake.key for mistake in made["mistakes"]}:
+        raise ValueError(f"{where}: exercises.toml has no message for {', '.join(sorted(unknown))}")
+    if "right" in told:
+        return Number(**made)
+    if code is None:
+        raise ValueError(f"{where}: it has neither `right` in exercises.toml nor a Code in exercises.py")
+    return Task(code=code, **made)
+
+
+def _reflowed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: each if key == "raising" else _reflowed(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_reflowed(each) for each in value]
+    return paragraphs(value) if isinstance(value, str) else value
+
+
+def find(slug: str) -> tuple[str, Exercise]:
+    """The exercise with this slug, and the number that readers see.
 
     Raises:
         ValueError: there is none.
     """
-    match = NUMBER.fullmatch(number) if isinstance(number, str) else None
-    there = of_notebook(f"{int(match[1]):02d}") if match else {}
-    if number not in there:
-        known = f"; this notebook has {', '.join(there)}" if there else ', write it as in "2.1"'
-        raise ValueError(f"there is no exercise {number!r}{known}")
-    return there[number]
+    number = lessons.number_of("exercises", slug)
+    return number, of_notebook(f"{int(number.split('.')[0]):02d}")[slug]

@@ -1,0 +1,602 @@
+"""The museum: batch-normalization layers with one fault each, for the learner to diagnose (notebook 05).
+
+`Sound` is a correct layer in small steps; each fault overrides one of them. `EXHIBITS` hangs them under neutral names;
+`PUBLISHED` has the combinations of faults that six published from-scratch layers show, written afresh.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["EXHIBITS", "PUBLISHED", "Exhibit", "Published", "Sound"]
+
+
+class Sound(nn.Module):
+    """A correct batch normalization in small steps, each of which a fault may override.
+
+    Args:
+        num_features: the number of channels, C.
+        eps: added to the variance.
+        momentum: weight of the newest batch in the running statistics.
+
+    Shape: (N, C, ...) → the same.
+
+    Raises:
+        ValueError: not C channels, or, in training, a single value a channel.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.make_parameters()
+        self.make_statistics()
+
+    def make_parameters(self) -> None:
+        self.weight = nn.Parameter(torch.ones(self.num_features))
+        self.bias = nn.Parameter(torch.zeros(self.num_features))
+
+    def make_statistics(self) -> None:
+        self.register_buffer("running_mean", torch.zeros(self.num_features))
+        self.register_buffer("running_var", torch.ones(self.num_features))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
+        values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        if self.learns():
+            mean, var = self.statistics(values)
+            self.update(mean, var, x.numel() // x.shape[1])
+        else:
+            mean, var = self.remembered(values)
+        return self.scale(self.normalize(values, mean, var)).to(x.dtype)
+
+    def check(self, x: Tensor) -> None:
+        if x.ndim < 2 or x.shape[1] != self.num_features:
+            raise ValueError(f"expected (N, {self.num_features}, ...), given: {tuple(x.shape)}")
+        if self.training and x.numel() == x.shape[1]:
+            raise ValueError(f"in training a channel needs more than one value, given: {tuple(x.shape)}")
+
+    def learns(self) -> bool:
+        """Whether to use, and remember, the batch's own statistics."""
+        return self.training
+
+    def dims(self, x: Tensor) -> tuple[int, ...]:
+        """The dimensions to average over: all but the channels."""
+        return (0, *range(2, x.ndim))
+
+    def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance, with dimensions of size 1 where x was averaged: (1, C, 1, 1)."""
+        mean = x.mean(self.dims(x), keepdim=True)
+        return mean, (x - mean).square().mean(self.dims(x), keepdim=True)
+
+    @torch.no_grad()
+    def update(self, mean: Tensor, var: Tensor, count: int) -> None:
+        """Remember the statistics of a batch with `count` values a channel."""
+        self.num_batches_tracked += 1
+        for running, new in ((self.running_mean, mean), (self.running_var, self.lasting(var, count))):
+            running.lerp_(new.flatten().to(running.dtype), self.share())
+
+    def share(self) -> float:
+        """The weight of the newest batch in the running statistics."""
+        return self.momentum
+
+    def lasting(self, var: Tensor, count: int) -> Tensor:
+        """The variance to remember: unbiased, since it estimates that of all the data."""
+        return var * count / (count - 1)
+
+    def remembered(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The running mean and variance, in a shape that broadcasts against x."""
+        return self.column(self.running_mean, x), self.column(self.running_var, x)
+
+    def normalize(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        return (x - mean) / (var + self.eps).sqrt()
+
+    def scale(self, normalized: Tensor) -> Tensor:
+        return normalized * self.column(self.weight, normalized) + self.column(self.bias, normalized)
+
+    def column(self, values: Tensor, x: Tensor) -> Tensor:
+        """(C,) → (C, 1, 1) for pictures: one number a channel, broadcast over the places."""
+        return values.view(-1, *[1] * (x.ndim - 2))
+
+
+# --- what it divides by
+
+
+class NoEps(Sound):
+    """Nothing is added to the variance.
+
+    Seen in first attempts that follow the formula and skip its ε; also the first layer of this course. What one sees:
+    all is well until a channel is constant for a whole batch, dead after its ReLU, say; then NaN, everywhere, for good.
+    """
+
+    def normalize(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        return (x - mean) / var.sqrt()
+
+
+class EpsOutsideTheRoot(Sound):
+    """eps is added to the standard deviation instead of the variance.
+
+    Seen where the formula was written from memory, and in layers that were ported from libraries that put it there.
+    What one sees: quiet channels come out up to twice too large, and a constant one has gradients of NaN.
+    """
+
+    def normalize(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        return (x - mean) / (var.sqrt() + self.eps)
+
+
+class UnbiasedNormalization(Sound):
+    """It divides by the unbiased standard deviation, that with n - 1.
+
+    Seen wherever `x.var(...)` or `x.std(...)` is used as it is: unbiased is PyTorch's default. What one sees: outputs
+    too small by √((n-1)/n), little for large batches, 13 % at four values a channel.
+    """
+
+    def normalize(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        count = x.numel() // x.shape[1]
+        return super().normalize(x, mean, var * count / (count - 1) if self.training else var)
+
+
+class SmallDifferenceOfLargeNumbers(Sound):
+    """The variance is computed as E[x²] - E[x]².
+
+    Seen in layers that want one pass over the data. What one sees: correct results for centred inputs, noise or NaN
+    when the mean is large against the spread, because nearly all digits cancel.
+    """
+
+    def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean = x.mean(self.dims(x), keepdim=True)
+        return mean, (x * x).mean(self.dims(x), keepdim=True) - mean * mean
+
+
+class WrongAxes(Sound):
+    """It averages over the places of each image, not over the batch.
+
+    Seen in code that was adapted from instance or group normalization, or from channels-last libraries. What one sees:
+    training works, but images no longer know of each other, and evaluation gives something else altogether.
+    """
+
+    def dims(self, x: Tensor) -> tuple[int, ...]:
+        return tuple(range(2, x.ndim)) or (1,)
+
+    def update(self, mean: Tensor, var: Tensor, count: int) -> None:
+        over = (0, *range(2, mean.ndim))
+        super().update(mean.mean(over), var.mean(over), count)
+
+
+# --- what it remembers
+
+
+class BiasedRunningVariance(Sound):
+    """The running variance takes the batch's variance as it is, divided by n.
+
+    Seen in most textbook versions, which use one variance for both purposes. What one sees: evaluation gives outputs
+    that are slightly too large, the more so the fewer values a channel has.
+    """
+
+    def lasting(self, var: Tensor, count: int) -> Tensor:
+        return var
+
+
+class LastBatch(Sound):
+    """Evaluation reuses the statistics of the last batch; nothing older is remembered.
+
+    Seen in first attempts, this course's too. What one sees: the accuracy depends on which batch happened to come last.
+    """
+
+    def share(self) -> float:
+        return 1.0
+
+
+class MomentumTheWrongWayRound(Sound):
+    """The past weighs `momentum`, the newest batch 1 - momentum.
+
+    Seen where the default 0.1 of one library meets the formula of another, whose momentum is 0.9. What one sees:
+    evaluation follows the last batch, 90 % of it.
+    """
+
+    def share(self) -> float:
+        return 1 - self.momentum
+
+
+class MomentumIgnored(Sound):
+    """Every batch since the beginning weighs the same, whatever `momentum` says.
+
+    Seen in layers that sum up statistics and divide by the count. What one sees: evaluation lags far behind, since the
+    first batches, of a network that knew nothing, are never forgotten.
+    """
+
+    def share(self) -> float:
+        return 1 / int(self.num_batches_tracked)
+
+
+class PlainAttributes(Sound):
+    """The statistics are plain attributes, not buffers.
+
+    Seen in many from-scratch versions: `self.running_mean = torch.zeros(...)` looks innocent. What one sees: a saved
+    model evaluates wrongly after loading, and on another device or in another dtype it stops with an error.
+    """
+
+    def make_statistics(self) -> None:
+        self.running_mean = torch.zeros(self.num_features)
+        self.running_var = torch.ones(self.num_features)
+        self.num_batches_tracked = torch.tensor(0)
+
+
+class Uncounted(Sound):
+    """`num_batches_tracked` is there and stays 0.
+
+    Seen in layers that took over PyTorch's names and not all of their meaning. What one sees: nothing, until a plain
+    average (momentum=None) is asked for, or a checkpoint is continued elsewhere.
+    """
+
+    def update(self, mean: Tensor, var: Tensor, count: int) -> None:
+        super().update(mean, var, count)
+        self.num_batches_tracked.zero_()
+
+
+class GraphKept(Sound):
+    """The running statistics are computed with gradients on, so that they hold on to every step's graph.
+
+    Seen in several published versions: `running = (1 - m) * running + m * mean`, without no_grad. What one sees: memory
+    grows with every step, deepcopy raises, a fine-tuning step in evaluation mode fails at the second backward pass.
+    """
+
+    def update(self, mean: Tensor, var: Tensor, count: int) -> None:
+        self.num_batches_tracked += 1
+        var = self.lasting(var, count)
+        self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean.flatten()
+        self.running_var = (1 - self.momentum) * self.running_var + self.momentum * var.flatten()
+
+
+# --- when it does what
+
+
+class LearnsInEvaluation(Sound):
+    """The running statistics are updated in evaluation too.
+
+    Seen where the update stands outside the `if self.training`. What one sees: evaluating the same data twice gives two
+    different accuracies, and test data leak into the model.
+    """
+
+    def remembered(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, var = (values.clone() for values in super().remembered(x))
+        self.update(*self.statistics(x), max(2, x.numel() // x.shape[1]))
+        return mean, var
+
+
+class ModeFromGradients(Sound):
+    """It takes itself to be in training when gradients are on.
+
+    Seen in a textbook whose layers have no train() of their own. What one sees: fine-tuning in evaluation mode still
+    uses the batch's statistics; recomputing statistics under no_grad does nothing.
+    """
+
+    def learns(self) -> bool:
+        return torch.is_grad_enabled()
+
+
+# --- the gradient
+
+
+class DetachedStatistics(Sound):
+    """Mean and variance are computed under no_grad: the gradient takes them for constants.
+
+    Seen in a well-known course, whose update of the running statistics under no_grad also returns what it normalizes
+    by. What one sees: the forward pass is right to the last digit; training is slower and ends worse.
+    """
+
+    @torch.no_grad()
+    def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return super().statistics(x)
+
+
+# --- γ and β
+
+
+class OneForAllChannels(Sound):
+    """γ and β are single numbers, shared by all channels.
+
+    Seen where a parameter was made as `torch.ones(1)`, and broadcasting made up for it. What one sees: it trains a
+    little worse, and PyTorch's weights do not load.
+    """
+
+    def make_parameters(self) -> None:
+        self.weight, self.bias = nn.Parameter(torch.ones(1)), nn.Parameter(torch.zeros(1))
+
+
+class ScaledTooEarly(Sound):
+    """γ and β are applied to the input, before normalizing.
+
+    Seen where the lines were swapped in tidying up. What one sees: β does nothing at all and γ only its sign: the layer
+    cannot learn.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
+        return super().forward(super().scale(x))
+
+    def scale(self, normalized: Tensor) -> Tensor:
+        return normalized
+
+
+# --- inputs
+
+
+class InPlace(Sound):
+    """The mean is subtracted from the input in place.
+
+    Seen in attempts to save memory. What one sees: a skip connection around the layer, or whoever else holds the input,
+    gets other numbers than before; or an error about a variable that was modified in place.
+    """
+
+    def normalize(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        return x.sub_(mean) / (var + self.eps).sqrt()
+
+
+class SilentAboutOneValue(Sound):
+    """A batch with one value a channel is taken without a word.
+
+    Seen in nearly every from-scratch version. What one sees: a last batch of one image, in a network that ends at 1×1,
+    comes out as β whatever it shows, and the running variance becomes NaN.
+    """
+
+    def check(self, x: Tensor) -> None:
+        if x.shape[1] != self.num_features:
+            raise ValueError(f"expected (N, {self.num_features}, ...), given: {tuple(x.shape)}")
+
+
+class FixedPadding(nn.Module):
+    """A convolution, ReLU and a sound normalization, with the padding 1 whatever the kernel.
+
+    Seen in layers that were only ever used with kernel 3, this course's first too. What one sees: with any other kernel
+    the picture grows or shrinks by some pixels, and skip connections no longer fit.
+
+    Args: as `utils.layers.BnLayer`.
+    """
+
+    def __init__(self, ni: int, nf: int, stride: int = 2, kernel_size: int = 3):
+        super().__init__()
+        self.conv = nn.Conv2d(ni, nf, kernel_size, stride=stride, padding=1, bias=False)
+        self.norm = Sound(nf)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(F.relu(self.conv(x)))
+
+
+class Exhibit(NamedTuple):
+    """One faulty layer.
+
+    Attributes:
+        layer: the class.
+        fault: its name, in a few words.
+        probe: the name of the probe of `utils.probes` that is meant for it.
+    """
+
+    layer: type[nn.Module]
+    fault: str
+    probe: str
+
+
+EXHIBITS: dict[str, Exhibit] = {
+    f"exhibit {number}": Exhibit(*entry)
+    for number, entry in enumerate(
+        [
+            (BiasedRunningVariance, "biased running variance", "running variance"),
+            (DetachedStatistics, "statistics under no_grad", "gradient of x"),
+            (PlainAttributes, "statistics as plain attributes", "save and load"),
+            (UnbiasedNormalization, "unbiased normalization", "training forward"),
+            (ModeFromGradients, "mode taken from torch.is_grad_enabled()", "mode with gradients"),
+            (NoEps, "no eps", "constant channel"),
+            (LastBatch, "last batch reused in evaluation", "running mean"),
+            (WrongAxes, "normalizing over the wrong axes", "training forward"),
+            (GraphKept, "graph retained", "graph released"),
+            (EpsOutsideTheRoot, "eps outside the root", "eps"),
+            (FixedPadding, "padding fixed at 1", "output size"),
+            (MomentumTheWrongWayRound, "momentum the wrong way round", "momentum"),
+            (SmallDifferenceOfLargeNumbers, "variance as E[x²] - E[x]²", "large offset"),
+            (LearnsInEvaluation, "running statistics updated in evaluation", "eval keeps statistics"),
+            (OneForAllChannels, "one parameter shared by all channels", "gradient of γ"),
+            (InPlace, "input changed in place", "input untouched"),
+            (SilentAboutOneValue, "silent about one value a channel", "one value a channel"),
+            (ScaledTooEarly, "γ and β applied before normalizing", "training forward"),
+            (MomentumIgnored, "momentum ignored", "momentum"),
+            (Uncounted, "num_batches_tracked never counted", "num_batches_tracked"),
+        ],
+        1,
+    )
+}
+
+
+# --- what published layers do
+
+
+class LastBatchUnbiasedNoEps(nn.Module):
+    """Unbiased, without eps, with the last batch in plain attributes: as this course's first layer.
+
+    The faults are those of fast.ai's lesson 7 of 2018, from which the course starts. They are shown here without the
+    convolution.
+    """
+
+    def __init__(self, num_features: int):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(num_features, 1, 1))
+        self.scale = nn.Parameter(torch.ones(num_features, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.center = x.mean((0, 2, 3))[:, None, None]
+            self.spread = x.std((0, 2, 3))[:, None, None]
+        return (x - self.center) / self.spread * self.scale + self.shift
+
+
+class UnbiasedDetached(nn.Module):
+    """Unbiased, and the statistics under no_grad; the running variance is right.
+
+    The faults are those of fast.ai's courses of 2019 (`07_batchnorm`) and 2022 (`11_initializing`).
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.mult = nn.Parameter(torch.ones(num_features, 1, 1))
+        self.add = nn.Parameter(torch.zeros(num_features, 1, 1))
+        self.register_buffer("mean", torch.zeros(1, num_features, 1, 1))
+        self.register_buffer("var", torch.ones(1, num_features, 1, 1))
+
+    @torch.no_grad()
+    def observe(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True)
+        self.mean += self.momentum * (mean - self.mean)
+        self.var += self.momentum * (var - self.var)
+        return mean, var
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, var = self.observe(x) if self.training else (self.mean, self.var)
+        return self.mult * (x - mean) / (var + self.eps).sqrt() + self.add
+
+
+class GradModeBiasedUnregistered(nn.Module):
+    """Mode from `is_grad_enabled()`, biased running variance, statistics as plain attributes.
+
+    The faults are those of the from-scratch layer in Dive into Deep Learning (`batch-norm.md`).
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.gamma = nn.Parameter(torch.ones(1, num_features, 1, 1))
+        self.beta = nn.Parameter(torch.zeros(1, num_features, 1, 1))
+        self.mean, self.var = torch.zeros(1, num_features, 1, 1), torch.ones(1, num_features, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, var = self.mean.to(x.device), self.var.to(x.device)
+        if torch.is_grad_enabled():
+            mean = x.mean((0, 2, 3), keepdim=True)
+            var = (x - mean).square().mean((0, 2, 3), keepdim=True)
+            self.mean = torch.lerp(self.mean.to(mean.dtype), mean.detach(), self.momentum)
+            self.var = torch.lerp(self.var.to(var.dtype), var.detach(), self.momentum)
+        return self.gamma * (x - mean) / (var + self.eps).sqrt() + self.beta
+
+
+class OnePassBiasedGraphKept(nn.Module):
+    """E[x²] - E[x]², biased running variance, running statistics with their graph.
+
+    The faults are those of labml's annotated `batch_norm`.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.scale, self.shift = nn.Parameter(torch.ones(num_features)), nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("var", torch.ones(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != self.num_features:
+            raise ValueError(f"expected {self.num_features} channels, given: {x.shape[1]}")
+        rows = x.flatten(2) if x.ndim > 2 else x[..., None]  # (N, C, P)
+        mean, var = self.mean, self.var
+        if self.training:
+            mean = rows.mean((0, 2))
+            var = rows.pow(2).mean((0, 2)) - mean.pow(2)
+            self.mean = self.mean * (1 - self.momentum) + mean * self.momentum
+            self.var = self.var * (1 - self.momentum) + var * self.momentum
+        normalized = (rows - mean[:, None]) / (var + self.eps).sqrt()[:, None]
+        return (normalized * self.scale[:, None] + self.shift[:, None]).view_as(x)
+
+
+class BiasedGraphKept(nn.Module):
+    """Biased running variance, running statistics with their graph.
+
+    The faults are those of the residual-network solutions of ARENA 2.0.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight, self.bias = nn.Parameter(torch.ones(num_features)), nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+            self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean
+            self.running_var = (1 - self.momentum) * self.running_var + self.momentum * var
+            self.num_batches_tracked += 1
+        mean, var, weight, bias = (v[:, None, None] for v in (mean, var, self.weight, self.bias))
+        return weight * (x - mean) / (var + self.eps).sqrt() + bias
+
+
+class UnbiasedSilent(nn.Module):
+    """Unbiased, and a silent NaN for one value a channel; the running variance is right.
+
+    The faults are those of the layer in makemore, part 3, which takes no pictures; this one does.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.gamma, self.beta = nn.Parameter(torch.ones(num_features)), nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        dims, column = (0, *range(2, x.ndim)), (-1, *[1] * (x.ndim - 2))
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            mean, var = x.mean(dims), x.var(dims)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(var, self.momentum)
+        normalized = (x - mean.view(column)) / (var + self.eps).sqrt().view(column)
+        return normalized * self.gamma.view(column) + self.beta.view(column)
+
+
+class Published(NamedTuple):
+    """A combination of faults that a published layer shows.
+
+    Attributes:
+        layer: the class, written afresh.
+        source: the course, and its version.
+        probes: the names of the probes that are meant for its faults.
+    """
+
+    layer: type[nn.Module]
+    source: str
+    probes: tuple[str, ...]
+
+
+PUBLISHED: tuple[Published, ...] = (
+    Published(
+        LastBatchUnbiasedNoEps,
+        "fast.ai 2018, lesson 7 (the first layer of this course)",
+        (
+            "training forward",
+            "gradient of x",
+            "running mean",
+            "running variance",
+            "constant channel",
+            "eps",
+            "state_dict keys",
+            "save and load",
+            "deepcopy",
+            "eval before training",
+        ),
+    ),
+    Published(
+        UnbiasedDetached, "fast.ai 2019, 07_batchnorm; 2022, 11_initializing", ("training forward", "gradient of x")
+    ),
+    Published(
+        GradModeBiasedUnregistered,
+        "Dive into Deep Learning, batch-norm",
+        ("running variance", "mode with gradients", "training without gradients", "save and load", "state_dict keys"),
+    ),
+    Published(OnePassBiasedGraphKept, "labml, batch_norm", ("running variance", "graph released", "large offset")),
+    Published(BiasedGraphKept, "ARENA 2.0, residual networks", ("running variance", "graph released")),
+    Published(UnbiasedSilent, "makemore, part 3", ("training forward", "gradient of x", "one value a channel")),
+)

@@ -1,0 +1,127 @@
+"""The exercises of notebook 01: what happens to a signal after 20 layers."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from utils.exercises.definitions import Code
+from utils.exercises.inputs import pictures
+
+__all__ = ["EXERCISES"]
+
+
+# --- 1.3 spreads
+
+
+class Stopped(RuntimeError):
+    """What the network of the last case raises."""
+
+
+class Shortcut(nn.Module):
+    """Three convolutions, with ReLUs and a shortcut between them: more than one layer after the other."""
+
+    def __init__(self, fails: bool = False):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(4)
+            self.first = nn.Conv2d(3, 4, 3, padding=1)
+            self.second = nn.Conv2d(4, 4, 3, padding=1)
+            self.third = nn.Conv2d(4, 4, 3)
+        self.fails = fails
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        return [self.first, self.second, self.third]
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W)
+        x = F.relu(self.first(x))
+        x = x + F.relu(self.second(x))
+        if self.fails:
+            raise Stopped("the network stops half-way, as the case wants it")
+        return F.relu(self.third(x))
+
+
+def try_spreads(answer, network: Shortcut, x: Tensor) -> dict:
+    """The spreads, unless the network fails, and the hooks that are left."""
+    found = {}
+    try:
+        spreads = answer(network, network.layers, x)
+    except Stopped:
+        found["error of the network"] = "passed on"
+    else:
+        if network.fails:
+            found["error of the network"] = "swallowed"
+        else:
+            found["list of spreads"] = spreads
+    modules = list(network.modules())
+    found["number of hooks left behind"] = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
+    return found
+
+
+def spread(output: Tensor) -> Tensor:
+    return output.std(0, unbiased=False).square().mean().sqrt()
+
+
+def by_hooks(measure: Callable[[Tensor], Tensor] = spread, of_input=False, remove=True, always=True) -> Callable:
+    """An answer; the arguments are what can be wrong with it."""
+
+    def answer(network: nn.Module, layers: list[nn.Module], x: Tensor) -> list[float]:
+        found, complete = [], False
+
+        def note(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            found.append(measure(inputs[0] if of_input else output).item())
+
+        handles = [layer.register_forward_hook(note) for layer in layers]
+        try:
+            network(x)
+            complete = True
+        finally:
+            if remove and (complete or always):
+                for handle in handles:
+                    handle.remove()
+        return found
+
+    return answer
+
+
+def one_after_the_other(network: nn.Module, layers: list[nn.Module], x: Tensor) -> list[float]:
+    found = []
+    for layer in layers:
+        x = layer(x)
+        found.append(spread(x).item())
+    return found
+
+
+def swallowing(network: nn.Module, layers: list[nn.Module], x: Tensor) -> list[float]:
+    try:
+        return by_hooks()(network, layers, x)
+    except Stopped:
+        return []
+
+
+EXERCISES = {
+    "instrument-of-your-own": Code(
+        truth=by_hooks(),
+        trial=try_spreads,
+        cases=lambda: {
+            "five pictures and a network with a shortcut": (Shortcut(), pictures(5, 3, 6, 6)),
+            "three pictures": (Shortcut(), pictures(3, 3, 5, 4, seed=1)),
+            "a network that raises an error half-way": (Shortcut(fails=True), pictures(3, 3, 5, 4)),
+        },
+        axes=("layer",),
+        mistakes={
+            "hooks_stay": by_hooks(remove=False),
+            "hooks_stay_after_error": by_hooks(always=False),
+            "swallows_the_error": swallowing,
+            "one_after_the_other": one_after_the_other,
+            "std_of_all": by_hooks(lambda output: output.std()),
+            "within_image": by_hooks(lambda output: output.std((1, 2, 3), unbiased=False).square().mean().sqrt()),
+            "mean_of_stds": by_hooks(lambda output: output.std(0, unbiased=False).mean()),
+            "unbiased": by_hooks(lambda output: output.std(0).square().mean().sqrt()),
+            "variance": by_hooks(lambda output: output.var(0, unbiased=False).mean()),
+            "of_input": by_hooks(of_input=True),
+        },
+    ),
+}
