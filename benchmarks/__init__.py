@@ -1,1 +1,1 @@
-"""What `make bench` measures, as ratios: each measured beside what it is compared with, in turn, in one run."""
+"""What is promised to be fast, as ratios; `make bench` runs it."""

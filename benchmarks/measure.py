@@ -1,11 +1,13 @@
-"""Times that are taken in turn, ratios of them, and whether a ratio reaches its target."""
+"""Times that are taken in turn, ratios of them, and whether a ratio keeps its promise."""
 
 import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Row", "compare", "linear", "ratios", "seconds", "skipped", "stepwise"]
+import torch
+from torch.utils.benchmark import Timer
+
+__all__ = ["Row", "in_turn", "ratios"]
 
 
 @dataclass(frozen=True)
@@ -14,21 +16,20 @@ class Row:
 
     Attributes:
         what, against: what was measured, and what it is compared with.
-        values: the ratio in each repeat; none when it was not measured.
-        target: what the median should be, at most or (at_least) at least; None: for information only.
-        note: why it was not measured, or what one should know.
+        values: one for each repeat; none if it could not be measured.
+        promise: what the median is to be, at most or (at_least) at least; None: for information only.
+        at_least: whether more is better.
         unit: of the values; "×" for a ratio.
-        explanation: why a target is missed, as far as a profile shows.
+        note: what one should know, or why nothing was measured.
     """
 
     what: str
     against: str
     values: tuple[float, ...] = ()
-    target: float | None = None
+    promise: float | None = None
     at_least: bool = False
-    note: str = ""
     unit: str = "×"
-    explanation: str = ""
+    note: str = ""
 
     @property
     def median(self) -> float:
@@ -36,72 +37,29 @@ class Row:
 
     @property
     def verdict(self) -> str:
+        """ "kept" or "not kept"; "–" where nothing was promised, "not measured" where there is no value."""
         if not self.values:
             return "not measured"
-        if self.target is None:
+        if self.promise is None:
             return "–"
-        reached = self.median >= self.target if self.at_least else self.median <= self.target
-        return "reached" if reached else "missed"
+        kept = self.median >= self.promise if self.at_least else self.median <= self.promise
+        return "kept" if kept else "not kept"
 
 
-def seconds(arms: Mapping[str, Callable[[], object]], repeats: int, clock=time.perf_counter) -> dict[str, list[float]]:
-    """How long each of them takes, `repeats` times, in turn and every other time in the reverse order.
+def in_turn(arms: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds that each of them takes, `repeats` times, in turn and every other time in the reverse order.
 
-    So whatever else the machine does falls on all of them alike. Each runs once before, untimed.
+    So whatever else the machine does falls on all of them alike. PyTorch's timer warms each up, and waits for a GPU.
     """
-    for run in arms.values():
-        run()
+    threads = torch.get_num_threads()
+    timers = {name: Timer("run()", globals={"run": run}, num_threads=threads) for name, run in arms.items()}
     times: dict[str, list[float]] = {name: [] for name in arms}
     for repeat in range(repeats):
         for name in list(arms)[:: 1 if repeat % 2 == 0 else -1]:
-            start = clock()
-            arms[name]()
-            times[name].append(clock() - start)
-    return times
-
-
-def stepwise(
-    arms: Mapping[str, Callable[[], Iterator]], repeats: int, clock=time.perf_counter
-) -> dict[str, list[float]]:
-    """As `seconds`, for what goes in steps: each arm makes an iterator, and they take turns after every step of it.
-
-    So neighbours in time are milliseconds apart, and not the seconds in which a machine changes its pace.
-    """
-    times: dict[str, list[float]] = {name: [] for name in arms}
-    done = object()
-    for repeat in range(repeats + 1):
-        running, taken = {name: make() for name, make in arms.items()}, dict.fromkeys(arms, 0.0)
-        order = list(arms)
-        while running:
-            order.reverse()
-            for name in [name for name in order if name in running]:
-                start = clock()
-                ended = next(running[name], done) is done
-                taken[name] += clock() - start
-                if ended:
-                    del running[name]
-        if repeat:  # the first is untimed
-            for name in arms:
-                times[name].append(taken[name])
+            times[name].append(timers[name].timeit(1).median)
     return times
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> tuple[float, ...]:
     """Each over its neighbour in time."""
     return tuple(a / b for a, b in zip(above, below, strict=True))
-
-
-def compare(run: Callable[[], object], against: Callable[[], object], repeats: int) -> tuple[float, ...]:
-    """The time of one over the time of the other, in each repeat."""
-    times = seconds({"run": run, "against": against}, repeats)
-    return ratios(times["run"], times["against"])
-
-
-def skipped(what: str, against: str, why: str, target: float | None = None, at_least: bool = False) -> Row:
-    return Row(what, against, (), target, at_least, note=why)
-
-
-def linear(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
-    """The straight line through the points by least squares: slope, intercept, and R², the share it explains."""
-    slope, intercept = statistics.linear_regression(x, y)
-    return slope, intercept, statistics.correlation(x, y) ** 2

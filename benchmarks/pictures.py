@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from benchmarks.measure import Row, ratios, seconds
+from benchmarks.measure import Row, in_turn, ratios
 from utils.data import Batches, ImageData, load
 
 __all__ = ["batches", "loading"]
@@ -45,7 +45,7 @@ def batches(quick: bool = False) -> list[Row]:
             num_workers=0 if quick else 2,
             persistent_workers=not quick,
         )
-        times = seconds({"ours": lambda: _pass(ours), "theirs": lambda: _pass(theirs)}, repeats)
+        times = in_turn({"ours": lambda: _pass(ours), "theirs": lambda: _pass(theirs)}, repeats)
     per_second = images / float(np.median(times["ours"]))
     return [
         Row(
@@ -76,7 +76,7 @@ def loading(quick: bool = False) -> list[Row]:
     data = load(verbose=False)
     with tempfile.TemporaryDirectory() as folder:
         theirs = _as_pickles(data, Path(folder))
-        times = seconds({"ours": lambda: load(verbose=False), "theirs": theirs}, repeats)
+        times = in_turn({"ours": lambda: load(verbose=False), "theirs": theirs}, repeats)
     what = "ready to train: `load`, from its cache"
     against = "torchvision's `CIFAR10`, from its pickles, as tensors; both verify what they read"
     return [

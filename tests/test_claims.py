@@ -65,7 +65,7 @@ def stored(output) -> dict:
 
 def test_a_claim_that_holds_is_displayed_once_and_returns_nothing():
     with displayed() as outputs:
-        assert claim("7.1", **BASE) is None
+        assert claim("raw-input-longer-with", **BASE) is None
     [output] = outputs
     assert set(output.data) == {"text/plain", "text/html"}
     assert set(output.metadata) == {"claim"}
@@ -88,6 +88,7 @@ def test_what_a_notebook_stores():
     made = stored(card())
     assert json.loads(json.dumps(made, allow_nan=False)) == {
         **{name: BASE[name] for name in ("sentence", "source", "unit", "finding", "margin", "verdict")},
+        "slug": "7.1",
         "number": "7.1",
         "over": "seeds",
         "control": "the arms exchanged",
@@ -218,19 +219,14 @@ def test_arms_with_different_numbers_of_seeds():
 # --- what is wrong with a call
 
 
-BAD_NUMBERS = ["7", "7.", ".1", "7.0", "07.1", "7.01", "7.100", "100.1", "7.1.1", "7-1", "", "7.1\n", 7.1]
-
-
-@pytest.mark.parametrize("number", BAD_NUMBERS)
-def test_a_malformed_number(number):
-    with displayed() as outputs, pytest.raises(ValueError, match=r"number is the notebook's and its own, as in '7\.2'"):
-        call(number)
-    assert not outputs
-
-
-@pytest.mark.parametrize("number", ["0.1", "7.2", "7.10", "14.1", "14.99"])
-def test_a_good_number(number):
-    assert stored(card(number))["number"] == number
+def test_the_number_follows_from_where_the_slug_stands():
+    with displayed() as outputs:
+        claim("before-or-after-relu", **BASE)
+    assert stored(outputs[0])["number"] == "5.3"
+    for slug, words in (("relu", "there is: .*before-or-after-relu"), ("", "no lesson has claim"), (5.3, "5.3")):
+        with displayed() as outputs, pytest.raises(ValueError, match=words):
+            claim(slug, **BASE)
+        assert not outputs
 
 
 MALFORMED = {
@@ -407,7 +403,7 @@ def test_numbers_that_are_not_finite_come_back_as_they_were(tmp_path):
     assert made.arms[0] == Arm("without", math.inf, 1.0, math.inf, 3)
     assert math.isnan(made.arms[1].median)
     assert "inf [1, inf]" in made._repr_html_()
-    assert "inf [1, inf]" in Board([made]).markdown(numbers=True)
+    assert "inf [1, inf]" in Board([made]).markdown(measured=True)
 
 
 def test_the_boards_order_is_that_of_the_numbers(folder):
@@ -493,7 +489,7 @@ def test_the_board_as_markdown(folder):
 
 
 def test_the_board_as_markdown_with_numbers(folder):
-    header, _, *body = rows(board(folder).markdown(numbers=True))
+    header, _, *body = rows(board(folder).markdown(measured=True))
     assert header[4:] == ["found", "measured", "margin", "control"]
     assert body[0][0] == "[2.1](02_b.ipynb)"
     assert body[0][4:] == [
@@ -503,13 +499,13 @@ def test_the_board_as_markdown_with_numbers(folder):
         "the arms exchanged",
     ]
     exact = card(over=None, measured={"without": 3, "with": 1})
-    assert "steps to 40 %: without 3; with 1 |" in Board([restored(exact)]).markdown(numbers=True)
+    assert "steps to 40 %: without 3; with 1 |" in Board([restored(exact)]).markdown(measured=True)
 
 
 def test_pipes_and_line_ends_do_not_break_a_markdown_table():
     texts = {name: f"|{name}| of\n|x|" for name in ("sentence", "source", "unit", "finding", "margin")}
     output = card(**texts, control=("a|b", {"without": "with", "with": "without"}))
-    table = Board([restored(output)]).markdown(numbers=True)
+    table = Board([restored(output)]).markdown(measured=True)
     header, _, body = rows(table)
     assert len(body) == len(header) == 8
     assert body[1] == r"\|sentence\| of \|x\|"
@@ -520,7 +516,7 @@ def test_a_board_without_claims(tmp_path):
     write_notebook(tmp_path / "00_a.ipynb")
     empty = board(tmp_path)
     assert len(empty) == 0
-    assert empty.markdown(numbers=True) == ""
+    assert empty.markdown(measured=True) == ""
     assert repr(empty).startswith("No claims yet: run the other notebooks")
     assert "tr" not in Reader(empty._repr_html_()).tags
     assert repr(empty) in empty._repr_html_()

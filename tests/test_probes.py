@@ -1,5 +1,6 @@
 """utils.probes: they blame no correct layer, name the fault of a wrong one, and leave no trace."""
 
+import os
 import random
 import subprocess
 import sys
@@ -546,13 +547,20 @@ def test_the_shell_gets_0_for_a_sound_layer_and_1_for_another():
     assert done.stderr == ""
 
 
+def test_a_terminal_without_the_signs_gets_question_marks():
+    command = [sys.executable, "-m", "normdoctor", "utils.layers:FirstBnLayer", "--only", "eps"]
+    settings = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, encoding="cp1252", env=settings)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "? fail" in done.stdout
+    assert "there is no eps" in done.stdout
+
+
 def test_the_shell_gets_2_and_one_line_for_nonsense():
     done = shell("utils.layers:BatchNorm3d")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.splitlines() == [
-        "python -m utils.probes: 'utils.layers' has no 'BatchNorm3d'; did you mean 'BatchNorm2d'?"
-    ]
+    assert done.stderr.splitlines() == ["normdoctor: 'utils.layers' has no 'BatchNorm3d'; did you mean 'BatchNorm2d'?"]
 
 
 @pytest.mark.parametrize(
@@ -564,6 +572,9 @@ def test_the_shell_gets_2_and_one_line_for_nonsense():
         (["utils.layers:__doc__"], "no class and no factory"),
         (["torch.nn:BatchNorm2d", "--only", "epsilon"], "no probe 'epsilon'"),
         (["torch.nn:BatchNorm2d", "--channels", "many"], "--channels"),
+        (["torch.nn:BatchNorm2d", "--channels", "0"], "at least 1; given: 0"),
+        (["torch.nn:GroupNorm", "--channels", "6"], "it could not be tested, "),
+        (["torch.nn:MultiheadAttention"], "could not be tested"),
         (["torch.nn:BatchNorm2d", "--colour"], "unrecognized arguments: --colour"),
     ],
 )

@@ -4,20 +4,17 @@
     report                  # a scoreboard: which probes it passes
     report.details()        # diagnosis, number and tolerance of those that it does not
 
-From a shell, with exit status 0 if all is well, 1 if something failed, 2 if there is no such layer:
+From a shell, with exit status 0 if all is well, 1 if something failed, 2 if the layer could not be tested:
 
-    python -m utils.probes package.module:Layer
+    normdoctor package.module:Layer
 
 What is right is what the definition says (Ioffe & Szegedy 2015, algorithms 1 and 2), computed in float64, with
 PyTorch's conventions for the running statistics. A layer may call its parameters and buffers what it likes: only the
 probe "state_dict keys" asks for names. It needs nothing but PyTorch.
 """
 
-import argparse
 import difflib
-import importlib
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from torch import nn
@@ -31,6 +28,13 @@ from normdoctor.subject import Bench, Broken, FromBnLayer, NotApplicable, Probe,
 __all__ = ["PROBES", "Probe", "Report", "Result", "check_batchnorm", "from_bnlayer", "main"]
 
 PROBES: tuple[Probe, ...] = (*NUMBERS, *MODULE)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; see `normdoctor.command`."""
+    from normdoctor.command import main as run  # here, since it imports this package
+
+    return run(arguments)
 
 
 def from_bnlayer(layer: Callable[..., nn.Module]) -> FromBnLayer:
@@ -137,64 +141,3 @@ def _check_needs(probe: Probe, bench: Bench) -> None:
     for need in probe.needs:
         if why := subject.lacks(need):
             raise NotApplicable(why)
-
-
-# --- the command line
-
-
-class _Stop(Exception):
-    """The arguments make no sense; the message says why, in one line."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise _Stop(message)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m utils.probes package.module:Layer`: print the scoreboard and what is wrong.
-
-    Returns:
-        The exit status: 0 if all is well, 1 if a probe failed or raised, 2 if the arguments make no sense.
-    """
-    parser = _Parser(prog="python -m utils.probes", description="Tell what is wrong with a batch-normalization layer.")
-    parser.add_argument("layer", nargs="?", help="package.module:Layer, a class or a factory (num_features) -> layer")
-    parser.add_argument("--only", action="append", metavar="NAME", help="run this probe only; may be repeated")
-    parser.add_argument("--skip", action="append", metavar="NAME", default=[], help="leave this probe out")
-    parser.add_argument("--channels", type=int, default=6, help="how many channels to ask for (default: 6)")
-    parser.add_argument("--list", action="store_true", help="list the probes and their questions")
-    try:
-        options = parser.parse_args(arguments)
-        if options.list:
-            width = max(len(probe.name) for probe in PROBES)
-            print("\n".join(f"{probe.name:<{width}}  {probe.question}" for probe in PROBES))
-            return 0
-        make_layer = _imported(options.layer)
-        report = check_batchnorm(
-            make_layer, only=options.only, skip=options.skip, num_features=options.channels, title=options.layer
-        )
-    except (_Stop, ValueError, TypeError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    print(report)
-    if not report.ok:
-        print(f"\nWhat is wrong\n{report.details()}")
-    return 0 if report.ok else 1
-
-
-def _imported(path: str | None) -> Callable[..., nn.Module]:
-    module, colon, name = (path or "").partition(":")
-    if not (module and colon and name):
-        raise _Stop(f"name a layer as package.module:Layer; given: {path or 'nothing'}")
-    try:
-        found = importlib.import_module(module)
-    except Exception as error:
-        raise _Stop(f"cannot import {module!r}: {type(error).__name__}: {first_line(error)}") from None
-    for part in name.split("."):
-        if not hasattr(found, part):
-            near = difflib.get_close_matches(part, dir(found), 1)
-            raise _Stop(f"{module!r} has no {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        found = getattr(found, part)
-    if not callable(found):
-        raise _Stop(f"{path} is no class and no factory: it is of type {type(found).__name__}")
-    return found

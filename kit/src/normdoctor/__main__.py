@@ -1,4 +1,4 @@
-"""`python -m utils.probes package.module:Layer`: what is wrong with a layer, from a shell."""
+"""`python -m normdoctor package.module:Layer`: what is wrong with a layer, from a shell."""
 
 import sys
 

@@ -1,0 +1,39 @@
+"""Tables as HTML, for a notebook, and as Markdown, for a page."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+__all__ = ["Markup", "html_table", "markdown_table"]
+
+
+class Markup(str):
+    """HTML that is to stand in a cell as it is; every other text is escaped."""
+
+
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
+    """A table whose first column names the rows. A header without any text is left out.
+
+    Args:
+        header: of the columns; an empty text makes no header of its column.
+        rows: of cells; a `Markup` stands as it is.
+        caption: what the table is about, in a line above it.
+    """
+    left = ' style="text-align:left"'
+    head = "".join(f'<th scope="col"{left}>{_cell(name)}</th>' if name else "<td></td>" for name in header)
+    body = "".join(
+        f'<tr><th scope="row"{left}>{_cell(first)}</th>{"".join(f"<td{left}>{_cell(text)}</td>" for text in rest)}</tr>'
+        for first, *rest in rows
+    )
+    above = f"<caption{left}>{escape(caption)}</caption>" if caption else ""
+    return f"<table>{above}{f'<thead><tr>{head}</tr></thead>' if any(header) else ''}<tbody>{body}</tbody></table>"
+
+
+def _cell(text: str) -> str:
+    return text if isinstance(text, Markup) else escape(text)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, a line a row."""
+    lines = [list(header), ["---"] * len(header), *rows]
+    cells = ([text.replace("|", "\\|").replace("\n", " ") for text in line] for line in lines)
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
