@@ -1,4 +1,4 @@
-"""The order of the house: which module may import which, what each one offers, and what no file may hold."""
+"""The order of the house: who may import whom, how long a module may be, what each offers, what no file may hold."""
 
 from __future__ import annotations
 
@@ -6,79 +6,126 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-# From left to right: a module imports only what stands to its left.
+# room → the rooms whose modules its own may import, beside each other's
+ROOMS = {
+    "normdoctor": set(),
+    "utils": {"normdoctor"},
+    "lessons": {"utils", "normdoctor"},
+    "study": {"utils"},
+    "benchmarks": {"utils"},
+    "tools": {"utils", "lessons", "study", "benchmarks"},
+}
+FOLDERS = {name: ROOT / ("kit/src/normdoctor" if name == "normdoctor" else name) for name in ROOMS}
+# In utils, a module or package imports only what stands to its left.
 ORDER = (
-    "errors standin cache sources data layers collapsed synchronized models metrics training "  # noqa: SIM905
-    "processes distributed stats plots probes museum exercises claims".split()
+    "tables files lessons data layers collapsed synchronized models metrics progress training "  # noqa: SIM905
+    "distributed stats plots probes museum exercises claims environment".split()
 )
-APART = {"environment": {"training"}}  # beside the line: imports these, and is imported by no other module
-MODULES = sorted(set((ROOT / "utils").glob("**/*.py")) - {ROOT / "utils" / "__init__.py"})
+MODULES = sorted(set((ROOT / "utils").rglob("*.py")) - {ROOT / "utils" / "__init__.py"})
 SLOW = {"PIL", "matplotlib", "torch._dynamo", "torchvision"}
 VAGUE = {"helpers", "common", "misc", "util", "utilities", "tools"}
+LINES = 250
+LONGER = {"plots.py"}  # until its figures are drawn anew
 
-each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+everywhere = pytest.mark.parametrize(
+    ("room", "path"),
+    [(room, path) for room, folder in FOLDERS.items() for path in sorted(folder.rglob("*.py"))],
+    ids=lambda given: given if isinstance(given, str) else given.relative_to(ROOT).as_posix(),
+)
 
 
-def imported(source: str) -> set[str]:
-    """The full names of all modules that a source imports, wherever in it; `from utils import x` is utils.x."""
+def dotted(path: Path) -> str:
+    """The name under which a module is imported."""
+    folder = ROOT / "kit/src" if path.is_relative_to(ROOT / "kit") else ROOT
+    return ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(source: str, package: str = "utils") -> set[str]:
+    """The full names of all that a source imports, wherever in it: modules, and what is taken from them."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = ".".join(filter(None, ["utils" if node.level else "", node.module]))
-            names |= {f"{package}.{alias.name}" for alias in node.names} if package == "utils" else {package}
+            start = ".".join(filter(None, [package if node.level else "", node.module]))
+            names |= {start, *(f"{start}.{alias.name}" for alias in node.names)}
     return names
 
 
-def place(path: Path) -> str:
-    """The module or package of utils that a file belongs to: "data", or "probes" for all files in utils/probes/."""
-    return path.relative_to(ROOT / "utils").parts[0].removesuffix(".py")
+def rooms_of(source: str) -> set[str]:
+    return {name.split(".")[0] for name in imported(source)}
 
 
 def wrong_way(name: str, source: str) -> list[str]:
-    """The modules of utils that the module `name` must not import, and does."""
-    if name in APART:
-        allowed = APART[name]
-    else:
-        assert name in ORDER, f"utils.{name} has no place yet: put it into ORDER in tests/test_house.py"
-        allowed = set(ORDER[: ORDER.index(name)])
+    """The modules of utils that the module or package `name` must not import, and does."""
+    assert name in ORDER, f"utils.{name} has no place yet: put it into ORDER in tests/test_house.py"
     ours = {module.split(".")[1] for module in imported(source) if module.startswith("utils.")}
-    return sorted(ours - allowed - {name})  # the files of a package may import each other
+    return sorted((ours & set(ORDER)) - set(ORDER[: ORDER.index(name)]) - {name})
+
+
+@everywhere
+def test_imports_run_from_room_to_room_in_one_direction(room, path):
+    wrong = rooms_of(path.read_text("utf-8")) & (set(ROOMS) | {"tests", "notebooks"}) - ROOMS[room] - {room}
+    assert not wrong, f"{path.name} stands in {room} and imports from {', '.join(wrong)}"
 
 
 @each_module
-def test_dependencies_go_one_way(path):
-    wrong = wrong_way(place(path), path.read_text("utf-8"))
-    assert not wrong, f"utils.{place(path)} imports {wrong}, which stand to its right in {' → '.join(ORDER)}"
+def test_inside_utils_imports_go_to_the_left(path):
+    place = path.relative_to(ROOT / "utils").parts[0].removesuffix(".py")
+    wrong = wrong_way(place, path.read_text("utf-8"))
+    assert not wrong, f"utils.{place} imports {wrong}, which stand to its right in {' → '.join(ORDER)}"
 
 
-@each_module
-def test_no_module_imports_notebooks_tools_or_tests(path):
-    tops = {name.split(".")[0] for name in imported(path.read_text("utf-8"))}
-    assert not tops & {"notebooks", "tools", "tests", "pytest", "nbformat", "nbclient"}
+def test_no_module_imports_itself_by_way_of_others():
+    paths = {dotted(path): path for folder in FOLDERS.values() for path in folder.rglob("*.py")}
+    graph = {name: imported(path.read_text("utf-8")) & set(paths) - {name} for name, path in paths.items()}
+    # What a package offers, its own modules define: that they name the package is no circle.
+    graph = {name: {other for other in found if not name.startswith(f"{other}.")} for name, found in graph.items()}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' → '.join(error.args[1])}")
 
 
-def test_the_test_of_the_direction_sees_a_wrong_way():
-    assert wrong_way("cache", "from utils import data") == ["data"]
-    assert wrong_way("cache", "def f():\n    from utils.data import load") == ["data"]
-    assert wrong_way("cache", "from .plots import show") == ["plots"]
-    assert wrong_way("cache", "from . import plots") == ["plots"]
+def test_one_module_of_utils_knows_the_lessons_and_reads_them_by_path():
+    knows = [
+        path.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and node.value == "lessons"
+    ]
+    assert set(knows) == {"lessons.py"}
+
+
+def test_the_tests_of_the_direction_see_a_wrong_way():
+    assert wrong_way("data", "from utils import layers") == ["layers"]
+    assert wrong_way("data", "def f():\n    from utils.layers import BatchNorm2d") == ["layers"]
+    assert wrong_way("data", "from .plots import show") == ["plots"]
+    assert wrong_way("data", "from . import plots") == ["plots"]
     assert wrong_way("stats", "import utils.environment") == ["environment"]
     assert wrong_way("data", "import os\nfrom utils.data.cache import Cache") == []
-    assert wrong_way("environment", "from utils.training import pick_device") == []
+    assert "tools" in rooms_of("def f():\n    import tools.run")
     with pytest.raises(AssertionError, match=r"utils\.new has no place yet"):
         wrong_way("new", "")
 
 
+@each_module
+def test_a_module_is_short_enough_to_hold_in_the_head(path):
+    lines = len(path.read_text("utf-8").splitlines())
+    longer = path.name in LONGER
+    assert longer == (lines > LINES), f"{lines} lines" + (": take it out of LONGER" if longer else f", above {LINES}")
+
+
 def test_what_takes_long_to_import_is_imported_where_it_is_needed():
     """A kernel whose first cell imports all of utils has waited for torch, and for little else."""
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in MODULES]
+    names = [dotted(path) for path in MODULES if path.name != "__main__.py"]
     code = f"import {', '.join(names)}, sys; print({SLOW} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

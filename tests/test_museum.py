@@ -83,7 +83,7 @@ def test_the_probe_that_is_meant_for_it_catches_it_and_says_why(name):
 
 
 def test_the_sound_layer_is_blamed_by_none():
-    assert check_batchnorm(museum.Sound).failed == ()
+    assert check_batchnorm(museum.CorrectBatchNorm).failed == ()
 
 
 def test_the_names_give_nothing_away():
@@ -133,6 +133,6 @@ def test_published_layers_refuse_or_accept_as_they_say():
     x = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="expected 3 channels"):
         museum.OnePassBiasedGraphKept(3)(x)
-    for layer in (museum.Sound, museum.SilentAboutOneValue):
+    for layer in (museum.CorrectBatchNorm, museum.SilentAboutOneValue):
         with pytest.raises(ValueError, match="expected"):
             layer(3)(x)

@@ -23,7 +23,7 @@ from normdoctor.module import MODULE
 from normdoctor.numbers import NUMBERS
 from normdoctor.reference import Outcome
 from normdoctor.report import Report, Result
-from normdoctor.subject import Bench, Broken, FromBnLayer, NotApplicable, Probe, Subject, first_line, isolated
+from normdoctor.subject import Broken, Fixture, FromBnLayer, NotApplicable, Probe, Subject, first_line, isolated
 
 __all__ = ["PROBES", "Probe", "Report", "Result", "check_batchnorm", "from_bnlayer", "main"]
 
@@ -85,10 +85,10 @@ def check_batchnorm(
     if not isinstance(make_layer, FromBnLayer) and _required(make_layer) == 2:
         make_layer = from_bnlayer(make_layer)
     with isolated():
-        bench = Bench(make_layer, num_features)
-    if only is None and not bench.adapted:
+        fixture = Fixture(make_layer, num_features)
+    if only is None and not fixture.adapted:
         chosen -= {probe.name for probe in PROBES if "bnlayer" in probe.needs}
-    return Report(title, [_run(probe, bench) for probe in PROBES if probe.name in chosen])
+    return Report(title, [_run(probe, fixture) for probe in PROBES if probe.name in chosen])
 
 
 def _names(given: str | Iterable[str]) -> list[str]:
@@ -111,12 +111,12 @@ def _required(make_layer: Callable) -> int:
     return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
-def _run(probe: Probe, bench: Bench) -> Result:
+def _run(probe: Probe, fixture: Fixture) -> Result:
     """Ask one question; whatever the layer raises is part of the answer."""
     with isolated():
         try:
-            _check_needs(probe, bench)
-            outcome = probe.run(bench)
+            _check_needs(probe, fixture)
+            outcome = probe.run(fixture)
             verdict = "fail" if outcome.diagnosis else "pass"
         except NotApplicable as reason:
             verdict, outcome = "not applicable", Outcome(str(reason))
@@ -136,8 +136,8 @@ def _run(probe: Probe, bench: Bench) -> Result:
     )
 
 
-def _check_needs(probe: Probe, bench: Bench) -> None:
-    subject = Subject(bench)
+def _check_needs(probe: Probe, fixture: Fixture) -> None:
+    subject = Subject(fixture)
     for need in probe.needs:
         if why := subject.lacks(need):
             raise NotApplicable(why)

@@ -10,7 +10,7 @@ from typing import TextIO
 from torch import nn
 
 from normdoctor import PROBES, _required, check_batchnorm, from_bnlayer
-from normdoctor.subject import Bench, first_line, isolated
+from normdoctor.subject import Fixture, first_line, isolated
 
 __all__ = ["main"]
 
@@ -77,10 +77,10 @@ def _require_that_it_runs(make_layer: Callable[..., nn.Module], channels: int) -
     if _required(make_layer) == 2:
         make_layer = from_bnlayer(make_layer)
     with isolated():
-        bench, reason = Bench(make_layer, channels), ""
+        fixture, reason = Fixture(make_layer, channels), ""
         for training in (True, False):
             try:
-                bench.make().train(training)(bench.batch())
+                fixture.make().train(training)(fixture.batch())
             except Exception as error:
                 reason = f"{type(error).__name__}: {first_line(error)}"
             else:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from normdoctor.reference import Outcome, compare
-from normdoctor.subject import Bench, Broken, NotApplicable, Probe, Subject, copied, registrar
+from normdoctor.subject import Broken, Fixture, NotApplicable, Probe, Subject, copied, registrar
 
 __all__ = ["MODULE"]
 
@@ -22,9 +22,9 @@ KEYS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
 PLAIN = "plain attributes are not part of a module's state: register_buffer"
 
 
-def _trained(bench: Bench) -> Subject:
+def _trained(fixture: Fixture) -> Subject:
     """A subject that has seen three batches, if it can be trained."""
-    subject = Subject(bench)
+    subject = Subject(fixture)
     subject.learn()
     return subject
 
@@ -33,23 +33,23 @@ def _trained(bench: Bench) -> Subject:
 
 
 @_probe("state_dict keys", "Does its state_dict have PyTorch's names, so that weights can be exchanged?")
-def _state_dict_keys(bench: Bench) -> Outcome:
-    subject = Subject(bench)
+def _state_dict_keys(fixture: Fixture) -> Outcome:
+    subject = Subject(fixture)
     kernels = [name for name, module in subject.layer.named_modules() if isinstance(module, nn.modules.conv._ConvNd)]
     paths = [key.rpartition(".") for key in subject.layer.state_dict()]
     names = {name for path, _, name in paths if path not in kernels}
     wanted = {"weight"} if subject.gamma is not None else set()
     wanted |= {"bias"} if subject.beta is not None else set()
     wanted |= {"running_mean", "running_var"} if subject.tracks else set()
-    wanted |= {"num_batches_tracked"} if subject.tracks and not bench.frozen else set()
+    wanted |= {"num_batches_tracked"} if subject.tracks and not fixture.frozen else set()
     missing, more = ", ".join(sorted(wanted - names)), ", ".join(sorted(names - KEYS))
     found = [f"missing: {missing}"] * bool(missing) + [f"not among PyTorch's: {more}"] * bool(more)
     return Outcome("; ".join(found), source="names of parameters and buffers")
 
 
 @_probe("save and load", "Is a trained layer the same after saving and loading (weights_only) its state_dict?")
-def _save_and_load(bench: Bench) -> Outcome:
-    subject, other, x = _trained(bench), Subject(bench), bench.batch(1)
+def _save_and_load(fixture: Fixture) -> Outcome:
+    subject, other, x = _trained(fixture), Subject(fixture), fixture.batch(1)
     file = io.BytesIO()
     torch.save(subject.layer.state_dict(), file)
     file.seek(0)
@@ -65,8 +65,8 @@ def _save_and_load(bench: Bench) -> Outcome:
 
 
 @_probe("to(dtype, device)", "Do .to(dtype) and .to(device) take the statistics along?")
-def _to(bench: Bench) -> Outcome:
-    subject, x = _trained(bench), bench.batch(1).double()
+def _to(fixture: Fixture) -> Outcome:
+    subject, x = _trained(fixture), fixture.batch(1).double()
     subject.layer.double()
     left = {name: t.dtype for name, t in subject.tensors().items() if t.is_floating_point() and t.dtype != x.dtype}
     expected = subject.evaluate(x).detach()
@@ -80,8 +80,8 @@ def _to(bench: Bench) -> Outcome:
     return Outcome("" if right else "the output does not follow the layer's dtype and device", source="the output")
 
 
-def _compare_copy(bench: Bench, subject: Subject, other: nn.Module, how: str) -> Outcome:
-    twin, x = Subject(bench, other), bench.batch(1)
+def _compare_copy(fixture: Fixture, subject: Subject, other: nn.Module, how: str) -> Outcome:
+    twin, x = Subject(fixture, other), fixture.batch(1)
     own = {t.data_ptr() for t in subject.tensors().values() if t.numel()}
     if shared := [name for name, t in twin.tensors().items() if t.numel() and t.data_ptr() in own]:
         raise Broken(f"layer and {how} share {', '.join(shared)}")
@@ -95,28 +95,28 @@ def _compare_copy(bench: Bench, subject: Subject, other: nn.Module, how: str) ->
     "Can a trained layer be copied with copy.deepcopy?",
     hint="it holds on to the graph of a training step: detach what is remembered",
 )
-def _deepcopy(bench: Bench) -> Outcome:
-    subject = _trained(bench)
-    return _compare_copy(bench, subject, copy.deepcopy(subject.layer), "copy")
+def _deepcopy(fixture: Fixture) -> Outcome:
+    subject = _trained(fixture)
+    return _compare_copy(fixture, subject, copy.deepcopy(subject.layer), "copy")
 
 
 @_probe("pickle", "Can a trained layer be pickled?")
-def _pickle(bench: Bench) -> Outcome:
-    subject = _trained(bench)
+def _pickle(fixture: Fixture) -> Outcome:
+    subject = _trained(fixture)
     if "<locals>" in type(subject.layer).__qualname__:
         raise NotApplicable("a class that is defined in a function cannot be pickled")
-    return _compare_copy(bench, subject, pickle.loads(pickle.dumps(subject.layer)), "pickled copy")
+    return _compare_copy(fixture, subject, pickle.loads(pickle.dumps(subject.layer)), "pickled copy")
 
 
 @_probe("graph released", "After a training step, does nothing hold on to its autograd graph?", "training")
-def _graph_released(bench: Bench) -> Outcome:
-    subject = Subject(bench)
+def _graph_released(fixture: Fixture) -> Outcome:
+    subject = Subject(fixture)
     again = ""
     for _ in range(2):
-        leaf = bench.batch().requires_grad_()
+        leaf = fixture.batch().requires_grad_()
         alive = weakref.ref(leaf)
         try:
-            subject.train(leaf * 1).backward(bench.cotangent())
+            subject.train(leaf * 1).backward(fixture.cotangent())
         except RuntimeError as error:
             if "second time" not in str(error):
                 raise
@@ -134,20 +134,20 @@ def _graph_released(bench: Bench) -> Outcome:
 
 
 @_probe("affine=False", "Without γ and β, does it give the normalized values alone?", "training")
-def _affine_false(bench: Bench) -> Outcome:
-    if not bench.offers("affine"):
+def _affine_false(fixture: Fixture) -> Outcome:
+    if not fixture.offers("affine"):
         raise NotApplicable("the factory takes no affine")
-    subject, x = Subject(bench, bench.make(affine=False)), bench.batch()
+    subject, x = Subject(fixture, fixture.make(affine=False)), fixture.batch()
     if any(True for _ in subject.layer.parameters()):
         raise Broken("with affine=False there are still parameters")
     return compare(subject.train(x), subject.expected(x), (), "normalize, and nothing after it", what="the output")
 
 
 @_probe("track_running_stats=False", "Without running statistics, does evaluation use the batch's own?")
-def _track_false(bench: Bench) -> Outcome:
-    if not bench.offers("track_running_stats"):
+def _track_false(fixture: Fixture) -> Outcome:
+    if not fixture.offers("track_running_stats"):
         raise NotApplicable("the factory takes no track_running_stats")
-    subject, x = Subject(bench, bench.make(track_running_stats=False)), bench.batch()
+    subject, x = Subject(fixture, fixture.make(track_running_stats=False)), fixture.batch()
     if any(True for _ in subject.layer.buffers()):
         raise Broken("with track_running_stats=False there are still buffers")
     subject.learn()
@@ -159,8 +159,8 @@ def _track_false(bench: Bench) -> Outcome:
 
 
 @_probe("input untouched", "Does it leave its input as it is?")
-def _input_untouched(bench: Bench) -> Outcome:
-    subject, x = Subject(bench), bench.batch()
+def _input_untouched(fixture: Fixture) -> Outcome:
+    subject, x = Subject(fixture), fixture.batch()
     before = x.clone()
     with torch.no_grad():
         subject.layer.train()(x)
@@ -175,9 +175,9 @@ def _input_untouched(bench: Bench) -> Outcome:
     "pictures",
     hint="view needs contiguous memory: use reshape, or flatten",
 )
-def _channels_last(bench: Bench) -> Outcome:
-    subject, x = Subject(bench), bench.batch()
-    expected = Subject(bench, copied(subject.layer)).train(x).detach()
+def _channels_last(fixture: Fixture) -> Outcome:
+    subject, x = Subject(fixture), fixture.batch()
+    expected = Subject(fixture, copied(subject.layer)).train(x).detach()
     measured = subject.train(x.to(memory_format=torch.channels_last))
     otherwise = "the values are taken in the order of memory: go by dimensions, not by view"
     what = "the output, against that of the usual format"
@@ -185,11 +185,11 @@ def _channels_last(bench: Bench) -> Outcome:
 
 
 @_probe("other dimensions", "For (N, C), (N, C, L) and others: the right result or a clear error?", "training", "plain")
-def _other_dimensions(bench: Bench) -> Outcome:
+def _other_dimensions(fixture: Fixture) -> Outcome:
     found = []
     for dimensions in (2, 3, 4, 5):
-        x = bench.batch(shape=bench.shape_of(dimensions))
-        if problem := _refused(bench, x):
+        x = fixture.batch(shape=fixture.shape_of(dimensions))
+        if problem := _refused(fixture, x):
             found.append(f"{dimensions} dimensions: {problem}")
     hint = "; look at x.ndim first" if found else ""
     return Outcome(
@@ -197,9 +197,9 @@ def _other_dimensions(bench: Bench) -> Outcome:
     )
 
 
-def _refused(bench: Bench, x: Tensor) -> str:
+def _refused(fixture: Fixture, x: Tensor) -> str:
     """What is wrong with the answer to an input of another shape: neither right nor a clear error."""
-    subject = Subject(bench)
+    subject = Subject(fixture)
     try:
         y = subject.train(x)
     except (ValueError, AssertionError):
@@ -213,24 +213,24 @@ def _refused(bench: Bench, x: Tensor) -> str:
     if y.shape != x.shape:
         return f"silently the wrong shape, {tuple(y.shape)} for {tuple(x.shape)}"
     error = compare(y, subject.expected(x), what="the output").measured
-    own = bench.batch()
-    usual = compare(Subject(bench).train(own), subject.expected(own), what="the output").measured
+    own = fixture.batch()
+    usual = compare(Subject(fixture).train(own), subject.expected(own), what="the output").measured
     return "silently a wrong result" if error > max(4 * usual, 1e-4) else ""
 
 
 @_probe("wrong channels", "Is a wrong number of channels an error?", "training")
-def _wrong_channels(bench: Bench) -> Outcome:
-    subject = Subject(bench)
-    if not any(t.numel() >= bench.channels for t in subject.tensors().values()):
+def _wrong_channels(fixture: Fixture) -> Outcome:
+    subject = Subject(fixture)
+    if not any(t.numel() >= fixture.channels for t in subject.tensors().values()):
         raise NotApplicable("the layer has nothing of its own for each channel")
     found = []
-    for channels in {1, bench.channels + 1} - {bench.channels}:
-        x = bench.batch(shape=(bench.shape[0], channels, *bench.shape[2:]))
+    for channels in {1, fixture.channels + 1} - {fixture.channels}:
+        x = fixture.batch(shape=(fixture.shape[0], channels, *fixture.shape[2:]))
         try:
-            y = Subject(bench).train(x)
+            y = Subject(fixture).train(x)
         except Exception:
             continue
-        found.append(f"{channels} instead of {bench.channels} channels silently give the shape {tuple(y.shape)}")
+        found.append(f"{channels} instead of {fixture.channels} channels silently give the shape {tuple(y.shape)}")
     words = "; ".join(found) + "; compare x.shape[1] with num_features first" if found else ""
     return Outcome(words, source="an error is expected")
 
@@ -239,30 +239,30 @@ def _wrong_channels(bench: Bench) -> Outcome:
 
 
 @_probe("compile", "Does torch.compile give the same outputs, gradients and statistics?", "training")
-def _compile(bench: Bench) -> Outcome:
+def _compile(fixture: Fixture) -> Outcome:
     if not _compiler_works():
         raise NotApplicable("torch.compile does not work here")
-    subject = Subject(bench)
-    plain = Subject(bench, copied(subject.layer))
+    subject = Subject(fixture)
+    plain = Subject(fixture, copied(subject.layer))
     try:
-        measured = _step(torch.compile(subject.layer.train(), backend="eager"), bench)
+        measured = _step(torch.compile(subject.layer.train(), backend="eager"), fixture)
     finally:
         torch.compiler.reset()
-    expected = _step(plain.layer.train(), bench)
+    expected = _step(plain.layer.train(), fixture)
     otherwise = "look for side effects in forward: what is computed there depends on being run by Python"
     outcome = compare(measured, expected, (), otherwise, what="output and dL/dx, compiled", ulps=64)
     if outcome.diagnosis or not subject.tracks:
         return outcome
-    after, wanted = torch.cat(subject.read()).to(bench.dtype), torch.cat(plain.read())
+    after, wanted = torch.cat(subject.read()).to(fixture.dtype), torch.cat(plain.read())
     words = "the running statistics are not updated when compiled"
     return compare(after, wanted, (), words, what="running statistics, compiled", ulps=64)
 
 
-def _step(layer: nn.Module, bench: Bench) -> Tensor:
+def _step(layer: nn.Module, fixture: Fixture) -> Tensor:
     """Output and dL/dx of a step of training."""
-    x = bench.batch().requires_grad_()
+    x = fixture.batch().requires_grad_()
     y = layer(x.clone())
-    return torch.stack([y.detach(), torch.autograd.grad(y, x, bench.cotangent())[0]])
+    return torch.stack([y.detach(), torch.autograd.grad(y, x, fixture.cotangent())[0]])
 
 
 @functools.cache
@@ -275,8 +275,8 @@ def _compiler_works() -> bool:
 
 
 @_probe("export", "Can a trained layer be exported for evaluation, with the same outputs?")
-def _export(bench: Bench) -> Outcome:
-    subject, x = _trained(bench), bench.batch(1)
+def _export(fixture: Fixture) -> Outcome:
+    subject, x = _trained(fixture), fixture.batch(1)
     expected = subject.evaluate(x).detach()
     program = torch.export.export(subject.layer.eval(), (x,))
     words = "the exported layer evaluates differently"
@@ -292,12 +292,12 @@ def _export(bench: Bench) -> Outcome:
     "bnlayer",
     hint="the constructor should be (ni, nf, stride, kernel_size)",
 )
-def _output_size(bench: Bench) -> Outcome:
+def _output_size(fixture: Fixture) -> Outcome:
     wrong = []
     for kernel in (1, 3, 5, 7):
         for stride in (1, 2):
-            layer = bench.make_layer.layer(3, 4, stride=stride, kernel_size=kernel)
-            size = layer.train()(bench.batch(shape=(2, 3, 16, 16))).shape[-1]
+            layer = fixture.make_layer.layer(3, 4, stride=stride, kernel_size=kernel)
+            size = layer.train()(fixture.batch(shape=(2, 3, 16, 16))).shape[-1]
             if size != 16 // stride:
                 wrong.append(f"kernel {kernel}, stride {stride}: 16 becomes {size}")
     words = "; ".join(wrong) + "; the padding should be half the kernel, kernel_size // 2" if wrong else ""
@@ -310,10 +310,10 @@ def _output_size(bench: Bench) -> Outcome:
     "bnlayer",
     "training",
 )
-def _no_idle_bias(bench: Bench) -> Outcome:
+def _no_idle_bias(fixture: Fixture) -> Outcome:
     layer, x = (
-        bench.make_layer.layer(bench.channels, bench.channels, stride=1, kernel_size=3).train(),
-        bench.batch() - 7,
+        fixture.make_layer.layer(fixture.channels, fixture.channels, stride=1, kernel_size=3).train(),
+        fixture.batch() - 7,
     )
     before = layer(x).detach()
     idle = []

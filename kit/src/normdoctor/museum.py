@@ -1,6 +1,6 @@
 """The museum: batch-normalization layers with one fault each, for the learner to diagnose (notebook 05).
 
-`Sound` is a correct layer in small steps; each fault overrides one of them. `EXHIBITS` hangs them under neutral names;
+`CorrectBatchNorm` goes in small steps; each fault overrides one of them. `EXHIBITS` hangs them under neutral names;
 `PUBLISHED` has the combinations of faults that six published from-scratch layers show, written afresh.
 """
 
@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["EXHIBITS", "PUBLISHED", "Exhibit", "Published", "Sound"]
+__all__ = ["EXHIBITS", "PUBLISHED", "CorrectBatchNorm", "Exhibit", "Published"]
 
 
-class Sound(nn.Module):
+class CorrectBatchNorm(nn.Module):
     """A correct batch normalization in small steps, each of which a fault may override.
 
     Args:
@@ -104,7 +104,7 @@ class Sound(nn.Module):
 # --- what it divides by
 
 
-class NoEps(Sound):
+class NoEps(CorrectBatchNorm):
     """Nothing is added to the variance.
 
     Seen in first attempts that follow the formula and skip its ε; also the first layer of this course. What one sees:
@@ -115,7 +115,7 @@ class NoEps(Sound):
         return (x - mean) / var.sqrt()
 
 
-class EpsOutsideTheRoot(Sound):
+class EpsOutsideTheRoot(CorrectBatchNorm):
     """eps is added to the standard deviation instead of the variance.
 
     Seen where the formula was written from memory, and in layers that were ported from libraries that put it there.
@@ -126,7 +126,7 @@ class EpsOutsideTheRoot(Sound):
         return (x - mean) / (var.sqrt() + self.eps)
 
 
-class UnbiasedNormalization(Sound):
+class UnbiasedNormalization(CorrectBatchNorm):
     """It divides by the unbiased standard deviation, that with n - 1.
 
     Seen wherever `x.var(...)` or `x.std(...)` is used as it is: unbiased is PyTorch's default. What one sees: outputs
@@ -138,7 +138,7 @@ class UnbiasedNormalization(Sound):
         return super().normalize(x, mean, var * count / (count - 1) if self.training else var)
 
 
-class SmallDifferenceOfLargeNumbers(Sound):
+class SmallDifferenceOfLargeNumbers(CorrectBatchNorm):
     """The variance is computed as E[x²] - E[x]².
 
     Seen in layers that want one pass over the data. What one sees: correct results for centred inputs, noise or NaN
@@ -150,7 +150,7 @@ class SmallDifferenceOfLargeNumbers(Sound):
         return mean, (x * x).mean(self.dims(x), keepdim=True) - mean * mean
 
 
-class WrongAxes(Sound):
+class WrongAxes(CorrectBatchNorm):
     """It averages over the places of each image, not over the batch.
 
     Seen in code that was adapted from instance or group normalization, or from channels-last libraries. What one sees:
@@ -168,7 +168,7 @@ class WrongAxes(Sound):
 # --- what it remembers
 
 
-class BiasedRunningVariance(Sound):
+class BiasedRunningVariance(CorrectBatchNorm):
     """The running variance takes the batch's variance as it is, divided by n.
 
     Seen in most textbook versions, which use one variance for both purposes. What one sees: evaluation gives outputs
@@ -179,7 +179,7 @@ class BiasedRunningVariance(Sound):
         return var
 
 
-class LastBatch(Sound):
+class LastBatch(CorrectBatchNorm):
     """Evaluation reuses the statistics of the last batch; nothing older is remembered.
 
     Seen in first attempts, this course's too. What one sees: the accuracy depends on which batch happened to come last.
@@ -189,7 +189,7 @@ class LastBatch(Sound):
         return 1.0
 
 
-class MomentumTheWrongWayRound(Sound):
+class MomentumTheWrongWayRound(CorrectBatchNorm):
     """The past weighs `momentum`, the newest batch 1 - momentum.
 
     Seen where the default 0.1 of one library meets the formula of another, whose momentum is 0.9. What one sees:
@@ -200,7 +200,7 @@ class MomentumTheWrongWayRound(Sound):
         return 1 - self.momentum
 
 
-class MomentumIgnored(Sound):
+class MomentumIgnored(CorrectBatchNorm):
     """Every batch since the beginning weighs the same, whatever `momentum` says.
 
     Seen in layers that sum up statistics and divide by the count. What one sees: evaluation lags far behind, since the
@@ -211,7 +211,7 @@ class MomentumIgnored(Sound):
         return 1 / int(self.num_batches_tracked)
 
 
-class PlainAttributes(Sound):
+class PlainAttributes(CorrectBatchNorm):
     """The statistics are plain attributes, not buffers.
 
     Seen in many from-scratch versions: `self.running_mean = torch.zeros(...)` looks innocent. What one sees: a saved
@@ -224,7 +224,7 @@ class PlainAttributes(Sound):
         self.num_batches_tracked = torch.tensor(0)
 
 
-class Uncounted(Sound):
+class Uncounted(CorrectBatchNorm):
     """`num_batches_tracked` is there and stays 0.
 
     Seen in layers that took over PyTorch's names and not all of their meaning. What one sees: nothing, until a plain
@@ -236,7 +236,7 @@ class Uncounted(Sound):
         self.num_batches_tracked.zero_()
 
 
-class GraphKept(Sound):
+class GraphKept(CorrectBatchNorm):
     """The running statistics are computed with gradients on, so that they hold on to every step's graph.
 
     Seen in several published versions: `running = (1 - m) * running + m * mean`, without no_grad. What one sees: memory
@@ -253,7 +253,7 @@ class GraphKept(Sound):
 # --- when it does what
 
 
-class LearnsInEvaluation(Sound):
+class LearnsInEvaluation(CorrectBatchNorm):
     """The running statistics are updated in evaluation too.
 
     Seen where the update stands outside the `if self.training`. What one sees: evaluating the same data twice gives two
@@ -266,7 +266,7 @@ class LearnsInEvaluation(Sound):
         return mean, var
 
 
-class ModeFromGradients(Sound):
+class ModeFromGradients(CorrectBatchNorm):
     """It takes itself to be in training when gradients are on.
 
     Seen in a textbook whose layers have no train() of their own. What one sees: fine-tuning in evaluation mode still
@@ -280,7 +280,7 @@ class ModeFromGradients(Sound):
 # --- the gradient
 
 
-class DetachedStatistics(Sound):
+class DetachedStatistics(CorrectBatchNorm):
     """Mean and variance are computed under no_grad: the gradient takes them for constants.
 
     Seen in a well-known course, whose update of the running statistics under no_grad also returns what it normalizes
@@ -295,7 +295,7 @@ class DetachedStatistics(Sound):
 # --- γ and β
 
 
-class OneForAllChannels(Sound):
+class OneForAllChannels(CorrectBatchNorm):
     """γ and β are single numbers, shared by all channels.
 
     Seen where a parameter was made as `torch.ones(1)`, and broadcasting made up for it. What one sees: it trains a
@@ -306,7 +306,7 @@ class OneForAllChannels(Sound):
         self.weight, self.bias = nn.Parameter(torch.ones(1)), nn.Parameter(torch.zeros(1))
 
 
-class ScaledTooEarly(Sound):
+class ScaledTooEarly(CorrectBatchNorm):
     """γ and β are applied to the input, before normalizing.
 
     Seen where the lines were swapped in tidying up. What one sees: β does nothing at all and γ only its sign: the layer
@@ -324,7 +324,7 @@ class ScaledTooEarly(Sound):
 # --- inputs
 
 
-class InPlace(Sound):
+class InPlace(CorrectBatchNorm):
     """The mean is subtracted from the input in place.
 
     Seen in attempts to save memory. What one sees: a skip connection around the layer, or whoever else holds the input,
@@ -335,7 +335,7 @@ class InPlace(Sound):
         return x.sub_(mean) / (var + self.eps).sqrt()
 
 
-class SilentAboutOneValue(Sound):
+class SilentAboutOneValue(CorrectBatchNorm):
     """A batch with one value a channel is taken without a word.
 
     Seen in nearly every from-scratch version. What one sees: a last batch of one image, in a network that ends at 1×1,
@@ -359,7 +359,7 @@ class FixedPadding(nn.Module):
     def __init__(self, ni: int, nf: int, stride: int = 2, kernel_size: int = 3):
         super().__init__()
         self.conv = nn.Conv2d(ni, nf, kernel_size, stride=stride, padding=1, bias=False)
-        self.norm = Sound(nf)
+        self.norm = CorrectBatchNorm(nf)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(F.relu(self.conv(x)))

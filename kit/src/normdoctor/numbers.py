@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from normdoctor.reference import Outcome, compare, normalize, variants
-from normdoctor.subject import Bench, Broken, NotApplicable, Probe, Subject, copied, first_line, registrar
+from normdoctor.subject import Broken, Fixture, NotApplicable, Probe, Subject, copied, first_line, registrar
 
 __all__ = ["NUMBERS"]
 
@@ -35,17 +35,17 @@ def _forward_causes(subject: Subject, x: Tensor) -> Iterator[tuple[Callable[[], 
 @_probe(
     "training forward", "In training, is each channel normalized by the batch's mean and biased variance?", "training"
 )
-def _training_forward(bench: Bench) -> Outcome:
-    subject, x = Subject(bench), bench.batch()
+def _training_forward(fixture: Fixture) -> Outcome:
+    subject, x = Subject(fixture), fixture.batch()
     causes = [*_forward_causes(subject, x), (lambda: subject.expected(x, stats=subject.start()), RUNNING_IN_TRAINING)]
     return compare(subject.train(x), subject.expected(x), causes, NOT_NORMALIZED, what="the output in training")
 
 
 @_probe("eval forward", "In evaluation, is each channel normalized by the running mean and variance?", "running")
-def _eval_forward(bench: Bench) -> Outcome:
-    subject = Subject(bench)
+def _eval_forward(fixture: Fixture) -> Outcome:
+    subject = Subject(fixture)
     start = subject.start()
-    batches, x = subject.learn(), bench.batch(1)
+    batches, x = subject.learn(), fixture.batch(1)
     causes = [
         (lambda stats=pair: subject.expected(x, stats=stats), words)
         for pair, words in _running_causes(subject, start, batches)
@@ -85,8 +85,8 @@ def _running_causes(subject: Subject, start, batches) -> Iterator[tuple[tuple[Te
 
 
 @_probe("gradient of x", "Does dL/dx know that mean and variance depend on x?", "training")
-def _gradient_x(bench: Bench) -> Outcome:
-    subject, x, g = Subject(bench), bench.batch().requires_grad_(), bench.cotangent()
+def _gradient_x(fixture: Fixture) -> Outcome:
+    subject, x, g = Subject(fixture), fixture.batch().requires_grad_(), fixture.cotangent()
     (measured,) = torch.autograd.grad(subject.train(x), x, g)
 
     def gradient(**options) -> Tensor:
@@ -104,14 +104,14 @@ def _gradient_x(bench: Bench) -> Outcome:
 @_probe(
     "gradient of γ", "Is dL/dγ, one number a channel, the sum of dL/dy times the normalized x?", "training", "gamma"
 )
-def _gradient_gamma(bench: Bench) -> Outcome:
-    subject, x, g = Subject(bench), bench.batch(), bench.cotangent()
+def _gradient_gamma(fixture: Fixture) -> Outcome:
+    subject, x, g = Subject(fixture), fixture.batch(), fixture.cotangent()
     (measured,) = torch.autograd.grad(subject.train(x), subject.gamma, g)
 
     def gradient(**options) -> Tensor:
         return (normalize(x.double(), eps=subject.eps, **options) * g.double()).transpose(0, 1).flatten(1).sum(1)
 
-    if measured.numel() != bench.channels:
+    if measured.numel() != fixture.channels:
         return _one_for_all(measured, gradient(), "γ")
     causes = [(lambda o=options: gradient(**o), words) for options, words in variants("correction", "over", "root")]
     causes += [(lambda: gradient() * 0, "γ is applied before normalizing, which takes it away again")]
@@ -119,16 +119,16 @@ def _gradient_gamma(bench: Bench) -> Outcome:
 
 
 @_probe("gradient of β", "Is dL/dβ, one number a channel, the sum of dL/dy?", "training", "beta")
-def _gradient_beta(bench: Bench) -> Outcome:
-    subject, x, g = Subject(bench), bench.batch(), bench.cotangent()
+def _gradient_beta(fixture: Fixture) -> Outcome:
+    subject, x, g = Subject(fixture), fixture.batch(), fixture.cotangent()
     (measured,) = torch.autograd.grad(subject.train(x), subject.beta, g, allow_unused=True)
     expected = g.double().transpose(0, 1).flatten(1).sum(1)
     if measured is None:
         raise Broken("β has no gradient: it does not reach the output")
-    if measured.numel() != bench.channels:
+    if measured.numel() != fixture.channels:
         return _one_for_all(measured, expected, "β")
     causes = [
-        (lambda: expected / (x.numel() / bench.channels), "it is averaged; it should be summed"),
+        (lambda: expected / (x.numel() / fixture.channels), "it is averaged; it should be summed"),
         (lambda: expected * 0, "β is added before normalizing, which takes it away again"),
         (lambda: expected * subject.g, "β is added before γ multiplies"),
     ]
@@ -149,8 +149,8 @@ def _one_for_all(measured: Tensor, expected: Tensor, name: str) -> Outcome:
     "training",
     hint="a hand-written backward pass must itself be made of differentiable operations",
 )
-def _second_derivative(bench: Bench) -> Outcome:
-    subject, x, g, v = Subject(bench), bench.batch().requires_grad_(), bench.cotangent(), bench.cotangent(1)
+def _second_derivative(fixture: Fixture) -> Outcome:
+    subject, x, g, v = Subject(fixture), fixture.batch().requires_grad_(), fixture.cotangent(), fixture.cotangent(1)
 
     def second(y: Tensor, leaf: Tensor) -> Tensor:
         (first,) = torch.autograd.grad(y, leaf, g.to(y.dtype), create_graph=True)
@@ -177,12 +177,12 @@ def _second_derivative(bench: Bench) -> Outcome:
     "running",
     hint="the statistics hold on to the graph of an old training step: detach what is remembered",
 )
-def _gradient_eval(bench: Bench) -> Outcome:
-    subject = Subject(bench)
+def _gradient_eval(fixture: Fixture) -> Outcome:
+    subject = Subject(fixture)
     subject.learn()
-    var, g = subject.read()[1], bench.cotangent()
-    x = bench.batch(1).requires_grad_()
-    for leaf in (x, bench.batch(2).requires_grad_()):  # the second time, what the first has freed is gone
+    var, g = subject.read()[1], fixture.cotangent()
+    x = fixture.batch(1).requires_grad_()
+    for leaf in (x, fixture.batch(2).requires_grad_()):  # the second time, what the first has freed is gone
         subject.evaluate(leaf).backward(g)
     column = (1, -1, *[1] * (x.ndim - 2))
     expected = (subject.g / (var + subject.eps).sqrt()).view(column) * g.double()
@@ -193,8 +193,8 @@ def _gradient_eval(bench: Bench) -> Outcome:
 # --- running statistics
 
 
-def _compare_running(bench: Bench, which: int, what: str) -> Outcome:
-    subject = Subject(bench)
+def _compare_running(fixture: Fixture, which: int, what: str) -> Outcome:
+    subject = Subject(fixture)
     start = subject.start()
     batches = subject.learn()
     causes = [
@@ -202,7 +202,7 @@ def _compare_running(bench: Bench, which: int, what: str) -> Outcome:
         for pair, words in _running_causes(subject, start, batches)
         if which == 1 or "biased" not in words
     ]
-    measured, expected = subject.read()[which].to(bench.dtype), subject.running(start, batches)[which]
+    measured, expected = subject.read()[which].to(fixture.dtype), subject.running(start, batches)[which]
     otherwise = (
         "see 'training forward' first; then, (1 - momentum) · old + momentum · new, from the batch as it comes in"
     )
@@ -210,8 +210,8 @@ def _compare_running(bench: Bench, which: int, what: str) -> Outcome:
 
 
 @_probe("running mean", "Is the running mean (1 - momentum) · old + momentum · new?", "training", "running")
-def _running_mean(bench: Bench) -> Outcome:
-    return _compare_running(bench, 0, "the running mean after three batches")
+def _running_mean(fixture: Fixture) -> Outcome:
+    return _compare_running(fixture, 0, "the running mean after three batches")
 
 
 @_probe(
@@ -220,17 +220,17 @@ def _running_mean(bench: Bench) -> Outcome:
     "training",
     "running",
 )
-def _running_variance(bench: Bench) -> Outcome:
-    return _compare_running(bench, 1, "the running variance after three batches")
+def _running_variance(fixture: Fixture) -> Outcome:
+    return _compare_running(fixture, 1, "the running variance after three batches")
 
 
 @_probe("momentum", "Is momentum the weight of the newest batch (PyTorch's 0.1 is others' 0.9)?", "training", "running")
-def _momentum(bench: Bench) -> Outcome:
-    subject = Subject(bench)
+def _momentum(fixture: Fixture) -> Outcome:
+    subject = Subject(fixture)
     outcome = _compare_shares(subject)
-    if outcome.diagnosis or subject.momentum is None or not bench.offers("momentum"):
+    if outcome.diagnosis or subject.momentum is None or not fixture.offers("momentum"):
         return outcome
-    other = Subject(bench, bench.make(momentum=0.3))
+    other = Subject(fixture, fixture.make(momentum=0.3))
     other.momentum = 0.3
     outcome = _compare_shares(other)
     words = "the argument momentum has no effect: the newest batch weighs something else than it says"
@@ -240,7 +240,7 @@ def _momentum(bench: Bench) -> Outcome:
 def _compare_shares(subject: Subject) -> Outcome:
     shares, old = [], subject.start()[0]
     for seed in range(3):
-        x = subject.bench.batch(seed + 10)
+        x = subject.fixture.batch(seed + 10)
         subject.train(x)
         new, mean = subject.read()[0], x.double().transpose(0, 1).flatten(1).mean(1)
         shares.append(((new - old) / (mean - old)).median())
@@ -253,36 +253,36 @@ def _compare_shares(subject: Subject) -> Outcome:
         (lambda: 1 / torch.arange(1.0, 4).double(), "momentum is ignored: every batch weighs the same"),
     ]
     otherwise = "the newest batch should weigh momentum, the past 1 - momentum"
-    measured, what = torch.stack(shares).to(subject.bench.dtype), "the weight of each new batch"
+    measured, what = torch.stack(shares).to(subject.fixture.dtype), "the weight of each new batch"
     return compare(measured, nominal, causes, otherwise, what=what, ulps=16_384)
 
 
 @_probe("num_batches_tracked", "Does it count the batches of training, and only those?", "training", "running")
-def _num_batches_tracked(bench: Bench) -> Outcome:
-    subject = Subject(bench)
+def _num_batches_tracked(fixture: Fixture) -> Outcome:
+    subject = Subject(fixture)
     if subject.counter() is None:
         raise NotApplicable("the layer keeps no count; PyTorch's does (see the probe 'state_dict keys')")
     before = int(subject.counter())
     subject.learn(3)
-    subject.evaluate(bench.batch())
+    subject.evaluate(fixture.batch())
     counted = int(subject.counter()) - before
     words = {3: "", 0: "it never counts: add 1 for each batch in training", 4: "it counts batches of evaluation too"}
     return Outcome(words.get(counted, f"it counted {counted} batches of 3"), abs(counted - 3), 0, "batches, exact")
 
 
 @_probe("momentum=None", "With momentum=None, is it the plain average of all batches?", "training", "running")
-def _momentum_none(bench: Bench) -> Outcome:
-    if not bench.offers("momentum") and Subject(bench).momentum is not None:
+def _momentum_none(fixture: Fixture) -> Outcome:
+    if not fixture.offers("momentum") and Subject(fixture).momentum is not None:
         raise NotApplicable("the factory takes no momentum")
     try:
-        subject = Subject(bench, bench.make(momentum=None) if bench.offers("momentum") else None)
+        subject = Subject(fixture, fixture.make(momentum=None) if fixture.offers("momentum") else None)
         subject.momentum, start = None, subject.start()
         batches = subject.learn()
     except TypeError as error:
         raise NotApplicable(f"momentum=None is not supported ({first_line(error)})") from None
     causes = [(lambda: subject.running(start, batches, share=lambda k: 0.1)[0], "None is taken for 0.1")]
     otherwise = "the k-th batch should weigh 1/k; look at num_batches_tracked: is it counted before it is used?"
-    measured, expected = subject.read()[0].to(bench.dtype), subject.running(start, batches)[0]
+    measured, expected = subject.read()[0].to(fixture.dtype), subject.running(start, batches)[0]
     return compare(measured, expected, causes, otherwise, what="the average mean of three batches")
 
 
@@ -292,8 +292,8 @@ def _momentum_none(bench: Bench) -> Outcome:
     "running",
     hint="the statistics exist only after a training batch: create them in __init__",
 )
-def _eval_first(bench: Bench) -> Outcome:
-    subject, x = Subject(bench), bench.batch()
+def _eval_first(fixture: Fixture) -> Outcome:
+    subject, x = Subject(fixture), fixture.batch()
     fresh = subject.given_training and subject.seen == 0
     zero_one = (torch.zeros_like(subject.g), torch.ones_like(subject.g))
     stats = zero_one if fresh else subject.read()
@@ -303,13 +303,13 @@ def _eval_first(bench: Bench) -> Outcome:
 
 
 @_probe("eval keeps statistics", "Does evaluation leave the running statistics as they are?", "running")
-def _eval_keeps(bench: Bench) -> Outcome:
-    subject = Subject(bench)
+def _eval_keeps(fixture: Fixture) -> Outcome:
+    subject = Subject(fixture)
     subject.learn()
     before = torch.cat(subject.read())
     with torch.no_grad():
-        subject.evaluate(bench.batch(5, scale=3))
-    after = torch.cat(subject.read()).to(bench.dtype)
+        subject.evaluate(fixture.batch(5, scale=3))
+    after = torch.cat(subject.read()).to(fixture.dtype)
     words = "the running statistics change in evaluation: update them only if self.training"
     return compare(after, before, (), words, what="the statistics after an evaluation", ulps=16)
 
@@ -317,10 +317,10 @@ def _eval_keeps(bench: Bench) -> Outcome:
 @_probe(
     "mode with gradients", "With gradients on, does train(False) alone make it use the running statistics?", "running"
 )
-def _mode(bench: Bench) -> Outcome:
-    subject = Subject(bench)
+def _mode(fixture: Fixture) -> Outcome:
+    subject = Subject(fixture)
     subject.learn()
-    stats, x = subject.read(), bench.batch(2)
+    stats, x = subject.read(), fixture.batch(2)
     with torch.enable_grad():
         measured = subject.evaluate(x)
     causes = [(lambda k=k: subject.expected(x, correction=k), MODE_FROM_GRADIENTS) for k in (0, 1)]
@@ -334,9 +334,9 @@ def _mode(bench: Bench) -> Outcome:
     "Under no_grad, does training still use and remember the batch's statistics?",
     "training",
 )
-def _no_grad(bench: Bench) -> Outcome:
-    subject, x = Subject(bench), bench.batch()
-    start, with_gradients = subject.start(), Subject(bench, copied(subject.layer))
+def _no_grad(fixture: Fixture) -> Outcome:
+    subject, x = Subject(fixture), fixture.batch()
+    start, with_gradients = subject.start(), Subject(fixture, copied(subject.layer))
     expected = with_gradients.train(x).detach().double()
     with torch.no_grad():
         measured = subject.train(x)
@@ -346,7 +346,7 @@ def _no_grad(bench: Bench) -> Outcome:
     if outcome.diagnosis or not subject.tracks:
         return outcome
     return compare(
-        torch.cat(subject.read()).to(bench.dtype),
+        torch.cat(subject.read()).to(fixture.dtype),
         torch.cat(with_gradients.read()),
         (),
         "under no_grad the running statistics are not updated as with gradients",
@@ -358,8 +358,8 @@ def _no_grad(bench: Bench) -> Outcome:
 
 
 @_probe("eps", "Is eps added to the variance, under the root?", "training")
-def _eps(bench: Bench) -> Outcome:
-    subject, x = Subject(bench), bench.faint(Subject(bench).eps)
+def _eps(fixture: Fixture) -> Outcome:
+    subject, x = Subject(fixture), fixture.faint(Subject(fixture).eps)
     y, what = subject.train(x), "channels with variances near eps"
     otherwise = "divide by the root of (variance + eps), with the eps that the layer says it has"
     causes = [
@@ -380,8 +380,8 @@ def _eps(bench: Bench) -> Outcome:
     "training",
     hint="a channel without spread must be no error",
 )
-def _constant_channel(bench: Bench) -> Outcome:
-    subject, x = Subject(bench), bench.batch()
+def _constant_channel(fixture: Fixture) -> Outcome:
+    subject, x = Subject(fixture), fixture.batch()
     x[:, 0] = 0.0  # dead after a ReLU
     x[:, -1] = 100 * subject.eps**0.5  # larger ones would cost digits
     x.requires_grad_()
@@ -399,7 +399,7 @@ def _constant_channel(bench: Bench) -> Outcome:
         ulps=8192,
         scale=1.0,
     )
-    (gradient,) = torch.autograd.grad(y, x, bench.cotangent())
+    (gradient,) = torch.autograd.grad(y, x, fixture.cotangent())
     if outcome.diagnosis or gradient.isfinite().all():
         return outcome
     raise Broken(
@@ -408,9 +408,9 @@ def _constant_channel(bench: Bench) -> Outcome:
 
 
 @_probe("one value a channel", "In training, does it refuse a batch with a single value a channel?", "training")
-def _one_value(bench: Bench) -> Outcome:
-    shape = (1, bench.channels, *[1] * (len(bench.shape) - 2))
-    subject, x = Subject(bench), bench.batch(shape=shape)
+def _one_value(fixture: Fixture) -> Outcome:
+    shape = (1, fixture.channels, *[1] * (len(fixture.shape) - 2))
+    subject, x = Subject(fixture), fixture.batch(shape=shape)
     try:
         y = subject.train(x)
     except Exception:
@@ -421,29 +421,29 @@ def _one_value(bench: Bench) -> Outcome:
 
 
 @_probe("large offset", "Is a channel with mean 10,000 and spread 1 still normalized?", "training")
-def _large_offset(bench: Bench) -> Outcome:
-    if torch.finfo(bench.dtype).bits < 32:
+def _large_offset(fixture: Fixture) -> Outcome:
+    if torch.finfo(fixture.dtype).bits < 32:
         raise NotApplicable("the layer's own numbers are too coarse for that")
-    x = bench.batch() + 1e4
-    expected = Subject(bench).train(x - 1e4).detach().double()  # a shift changes nothing
+    x = fixture.batch() + 1e4
+    expected = Subject(fixture).train(x - 1e4).detach().double()  # a shift changes nothing
     what = "the output at offset 1e4, against that without"
-    return compare(Subject(bench).train(x), expected, (), CANCELLED, what=what, ulps=16 * 10_000)
+    return compare(Subject(fixture).train(x), expected, (), CANCELLED, what=what, ulps=16 * 10_000)
 
 
-def _in_half(bench: Bench, dtype: torch.dtype, scale: float, ulps: int, otherwise: str) -> Outcome:
-    x = bench.batch(scale=scale).to(dtype)
-    subject = Subject(bench, bench.make().to(dtype), lift=4.0)
+def _in_half(fixture: Fixture, dtype: torch.dtype, scale: float, ulps: int, otherwise: str) -> Outcome:
+    x = fixture.batch(scale=scale).to(dtype)
+    subject = Subject(fixture, fixture.make().to(dtype), lift=4.0)
     y = subject.train(x)
     if y.dtype != dtype:
         raise Broken(f"{dtype} comes in, {y.dtype} comes out: return the input's dtype")
-    expected = Subject(bench, lift=4.0).train(x.to(bench.dtype)).detach()
-    what = f"the output in {dtype}, against that in {bench.dtype}"
+    expected = Subject(fixture, lift=4.0).train(x.to(fixture.dtype)).detach()
+    what = f"the output in {dtype}, against that in {fixture.dtype}"
     return compare(y, expected, (), otherwise, what=what, ulps=ulps)
 
 
 @_probe("bfloat16", "Does a layer in bfloat16 work, and give bfloat16?", "training")
-def _bfloat16(bench: Bench) -> Outcome:
-    return _in_half(bench, torch.bfloat16, 1, 8, "too few digits: take the statistics in float32")
+def _bfloat16(fixture: Fixture) -> Outcome:
+    return _in_half(fixture, torch.bfloat16, 1, 8, "too few digits: take the statistics in float32")
 
 
 @_probe(
@@ -452,18 +452,18 @@ def _bfloat16(bench: Bench) -> Outcome:
     "training",
     hint="take the statistics in float32",
 )
-def _float16(bench: Bench) -> Outcome:
-    return _in_half(bench, torch.float16, 150, 64, "squares leave float16 at 65,504: take the statistics in float32")
+def _float16(fixture: Fixture) -> Outcome:
+    return _in_half(fixture, torch.float16, 150, 64, "squares leave float16 at 65,504: take the statistics in float32")
 
 
 @_probe("autocast", "Under autocast, does bfloat16 input give right results and float32 statistics?", "training")
-def _autocast(bench: Bench) -> Outcome:
-    if bench.dtype != torch.float32:
+def _autocast(fixture: Fixture) -> Outcome:
+    if fixture.dtype != torch.float32:
         raise NotApplicable("the layer is not in float32")
-    subject, x = Subject(bench, lift=4.0), bench.batch().bfloat16()
+    subject, x = Subject(fixture, lift=4.0), fixture.batch().bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         y = subject.train(x)
-    expected = Subject(bench, lift=4.0).train(x.float()).detach()
+    expected = Subject(fixture, lift=4.0).train(x.float()).detach()
     words, what = "the statistics lose digits: take them in float32", "the output under autocast, against that without"
     coarse = [name for name, t in subject.tensors().items() if t.dtype == torch.bfloat16]
     if coarse:

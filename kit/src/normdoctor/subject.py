@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from normdoctor.reference import Outcome, normalize
 
 __all__ = [
-    "Bench",
     "Broken",
+    "Fixture",
     "FromBnLayer",
     "NotApplicable",
     "Probe",
@@ -54,7 +54,7 @@ class Probe:
 
     name: str
     question: str
-    run: "Callable[[Bench], Outcome]"
+    run: "Callable[[Fixture], Outcome]"
     needs: tuple[str, ...] = ()
     hint: str = ""
 
@@ -63,7 +63,7 @@ def registrar(probes: list[Probe]) -> Callable:
     """A decorator `(name, question, *needs, hint="")` that makes a probe of a function and adds it to the list."""
 
     def probe(name: str, question: str, *needs: str, hint: str = "") -> Callable:
-        def register(run: Callable[[Bench], Outcome]) -> Callable[[Bench], Outcome]:
+        def register(run: Callable[[Fixture], Outcome]) -> Callable[[Fixture], Outcome]:
             probes.append(Probe(name, question, run, needs, hint))
             return run
 
@@ -119,7 +119,7 @@ def isolated() -> Iterator[None]:
             logging.disable(silent)
 
 
-class Bench:
+class Fixture:
     """Knows how to make the layer under test and what to feed it.
 
     Args:
@@ -246,7 +246,7 @@ class Subject:
     """One new layer, with γ and β set to known values, and what the definition says about it.
 
     Args:
-        bench: makes the layer.
+        fixture: makes the layer.
         layer: instead of a new one.
         lift: what is added to β, and taken off again from the outputs, if a ReLU may follow.
 
@@ -260,18 +260,20 @@ class Subject:
         momentum: the weight of the newest batch, None for the plain average of all.
     """
 
-    def __init__(self, bench: Bench, layer: nn.Module | None = None, lift: float = LIFT):
-        self.bench = bench
-        self.layer = bench.make() if layer is None else layer
+    def __init__(self, fixture: Fixture, layer: nn.Module | None = None, lift: float = LIFT):
+        self.fixture = fixture
+        self.layer = fixture.make() if layer is None else layer
         self.given_training = self.layer.training
-        self.gamma, self.beta = self._parameter(bench.gamma_name), self._parameter(bench.beta_name)
+        self.gamma, self.beta = self._parameter(fixture.gamma_name), self._parameter(fixture.beta_name)
         generator = torch.Generator().manual_seed(7)
-        signs = 1.0 if bench.adapted else torch.tensor([1.0, -1.0]).repeat(bench.channels)[: bench.channels].double()
-        self.g = (0.5 + torch.rand(bench.channels, generator=generator, dtype=torch.float64)) * signs
-        self.lift = lift * bench.adapted
-        self.b = torch.rand(bench.channels, generator=generator, dtype=torch.float64) - 0.5 + self.lift
+        signs = (
+            1.0 if fixture.adapted else torch.tensor([1.0, -1.0]).repeat(fixture.channels)[: fixture.channels].double()
+        )
+        self.g = (0.5 + torch.rand(fixture.channels, generator=generator, dtype=torch.float64)) * signs
+        self.lift = lift * fixture.adapted
+        self.b = torch.rand(fixture.channels, generator=generator, dtype=torch.float64) - 0.5 + self.lift
         self.g, self.b = self._set(self.gamma, self.g, 1.0), self._set(self.beta, self.b, self.lift) - self.lift
-        self.eps = float(attribute(self.layer, ("eps", "epsilon"), None) or bench.eps)
+        self.eps = float(attribute(self.layer, ("eps", "epsilon"), None) or fixture.eps)
         self.momentum = attribute(self.layer, ("momentum", "mom"), 0.1)
         self.seen = int(self.counter()) if self.counter() is not None else 0
 
@@ -294,13 +296,13 @@ class Subject:
     def lacks(self, need: str) -> str:
         """Why a probe with that need makes no sense here; empty if it does."""
         return {
-            "training": "" if not self.bench.frozen else "the layer is frozen: train() leaves it in evaluation mode",
+            "training": "" if not self.fixture.frozen else "the layer is frozen: train() leaves it in evaluation mode",
             "running": "" if self.tracks else "the layer says that it keeps no running statistics",
             "gamma": "" if self.gamma is not None else "the layer has no γ",
             "beta": "" if self.beta is not None else "the layer has no β",
-            "pictures": "" if len(self.bench.shape) == 4 else "the layer does not take pictures (N, C, H, W)",
-            "bnlayer": "" if self.bench.adapted else "there is no convolution inside",
-            "plain": "" if not self.bench.adapted else "the convolution inside decides that",
+            "pictures": "" if len(self.fixture.shape) == 4 else "the layer does not take pictures (N, C, H, W)",
+            "bnlayer": "" if self.fixture.adapted else "there is no convolution inside",
+            "plain": "" if not self.fixture.adapted else "the convolution inside decides that",
         }[need]
 
     @property
@@ -318,7 +320,7 @@ class Subject:
 
     def learn(self, count: int = 3) -> list[Tensor]:
         """Let it see that many batches in training, as inside a network, if it can be trained; the batches."""
-        batches = [self.bench.batch(seed + 10) for seed in range(0 if self.bench.frozen else count)]
+        batches = [self.fixture.batch(seed + 10) for seed in range(0 if self.fixture.frozen else count)]
         for x in batches:
             self.train(x.detach().requires_grad_())
         return batches
@@ -334,8 +336,8 @@ class Subject:
         Raises:
             Broken: evaluation uses the batch's own statistics.
         """
-        other = Subject(self.bench, copied(self.layer))
-        x = torch.zeros(self.bench.shape, dtype=self.bench.dtype)
+        other = Subject(self.fixture, copied(self.layer))
+        x = torch.zeros(self.fixture.shape, dtype=self.fixture.dtype)
         x[::2] = 16.0
         y = other.evaluate(x).double()
         low, high = (y[start::2].transpose(0, 1).flatten(1).mean(1) for start in (1, 0))
