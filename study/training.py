@@ -1,0 +1,184 @@
+"""One run of the study: it trains an arm, and gives back what its record holds."""
+
+import base64
+import contextlib
+import platform
+import time
+from collections.abc import Iterator
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from study.networks import Stack, build, learning, start_by_data
+from study.plan import Run
+from utils.data import Batches, ImageData
+from utils.training import History, evaluate, fit
+
+__all__ = ["HELD_OUT", "train"]
+
+HELD_OUT = 5000  # of the training pictures: rates are chosen on them
+POINTS = 100  # of a loss curve in a record
+PRECISE = 4000  # pictures over which statistics are estimated anew
+SCALES = {"unit": (0.0, 255.0), "raw": (0.0, 1.0)}
+
+
+class Half(nn.Module):
+    """A network in bfloat16 (autocast) and channels_last; its outputs in float32."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.model(x.contiguous(memory_format=torch.channels_last)).float()
+
+
+class Pass:
+    """So many batches of an endless stream: what counts as an epoch where the plan counts steps."""
+
+    def __init__(self, batches: Batches, steps: int):
+        self.stream = chain.from_iterable(repeat(batches))
+        self.steps = steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return (next(self.stream) for _ in range(self.steps))
+
+
+def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: int | None = None) -> dict[str, Any]:
+    """Train one arm; the test pictures are looked at once, at the end of a final run.
+
+    Args:
+        run: which.
+        data: of which the last of the training pictures are held out; a tenth, at most `HELD_OUT`.
+        device: where.
+        only: so many epochs of it, for a comparison with its record; None for all.
+
+    Returns:
+        A record, plain data: arm, role, rate, seed, epochs; `loss`, thinned; `validation` after each epoch; `norms`, of
+        all convolutions' weights together after each epoch; `training`, the accuracy on as many training pictures; and
+        of a final run `test`, `right` (a bit a test picture, packed, base64); `stopped`, why it ended early, or None;
+        what it ran on, and its seconds.
+    """
+    settings, start = run.settings, time.monotonic()
+    torch.manual_seed(run.seed)
+    parts = _parts(run, data, device)
+    model = build(settings, run.seed).to(device)
+    if settings["init"] == "lsuv":
+        start_by_data(model, next(iter(parts["train"]))[0])
+    parameters, between = learning(model, settings, run.seed)
+    optimizer = _optimizer(parameters, settings, run.rate)
+    optimizer.register_step_pre_hook(lambda *_: between())
+    passes, rounds = parts["train"], run.epochs
+    if settings["steps"]:
+        passes, rounds = Pass(parts["train"], settings["steps"] // 5), 5 * (2 if run.role == "twice" else 1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, run.rate, rounds * len(passes), pct_start=0.2, cycle_momentum=False
+    )
+    trained = Half(model) if settings["precision"] == "bfloat16" else model
+    losses, validation, norms, stopped = [], [], [], None
+    for _ in range(rounds if only is None else only):
+        history: History = fit(trained, passes, optimizer, scheduler=schedule, progress=False)
+        losses.append(history.loss)
+        stopped = history.stopped
+        if stopped is None and not all(bool(p.isfinite().all()) for p in model.parameters()):
+            stopped = "Stopped: some of the network's parameters are not finite."
+        if stopped:
+            break
+        if settings["precise"]:
+            _estimate_statistics(trained, parts["train"])
+        validation.append(round(evaluate(trained, parts["validation"]), 5))
+        norms.append(round(_norm(model), 4))
+    record = {
+        "arm": run.arm, "role": run.role, "rate": run.rate, "seed": run.seed, "epochs": run.epochs,
+        "loss": _thinned(np.concatenate(losses)), "validation": validation, "norms": norms, "stopped": stopped,
+        "training": None if stopped else round(evaluate(trained, parts["seen"]), 5),
+        "device": str(device), "threads": torch.get_num_threads(), "machine": _machine(), "torch": torch.__version__,
+        "precision": settings["precision"], "data": data.source if data.is_stand_in else "CIFAR-10",
+    }  # fmt: skip
+    if run.role != "search" and not stopped:
+        right = _right(trained, parts["test"])
+        record["test"] = round(float(right.mean()), 5)
+        record["pictures"] = len(right)
+        record["right"] = base64.b64encode(np.packbits(right)).decode()
+    if settings["learns"] != "all" and not stopped:
+        gammas = torch.cat([m.weight.detach().abs() for m in model.modules() if isinstance(m, nn.BatchNorm2d)])
+        record["small gammas"] = round((gammas < 0.01).double().mean().item(), 4)
+    return {**record, "seconds": round(time.monotonic() - start, 1)}
+
+
+def _parts(run: Run, data: ImageData, device: torch.device | str) -> dict[str, Batches]:
+    """The batches of the run: train, validation, test, and seen, training pictures for the gap."""
+    settings = run.settings
+    mean, std = SCALES.get(settings["pixels"], (data.mean, data.std))
+    images, labels = data.train.images, data.train.labels
+    held = min(HELD_OUT, len(labels) // 10)
+    kept = len(labels) if settings["everything"] and run.role != "search" else len(labels) - held
+
+    def batches(images: Tensor, labels: Tensor, size: int = 500, **options: Any) -> Batches:
+        return Batches(images, labels, size, mean=mean, std=std, device=device, **options)
+
+    learned = {"shuffle": True, "augment": settings["augment"], "drop_last": True, "seed": run.seed}
+    return {
+        "train": batches(images[:kept], labels[:kept], settings["batch"], **learned),
+        "validation": batches(images[-held:], labels[-held:]),
+        "seen": batches(images[:held], labels[:held]),
+        "test": batches(data.test.images, data.test.labels),
+    }
+
+
+def _optimizer(parameters: list[nn.Parameter], settings: Any, rate: float) -> torch.optim.SGD:
+    decayed = {"all": lambda p: True, "weights": lambda p: p.ndim > 1, "none": lambda p: False}[settings["decay_of"]]
+    groups = [
+        {"params": [p for p in parameters if decayed(p)], "weight_decay": settings["decay"]},
+        {"params": [p for p in parameters if not decayed(p)], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.SGD(groups, rate, momentum=settings["momentum"], nesterov=True)
+
+
+def _estimate_statistics(model: nn.Module, batches: Batches) -> None:
+    """Running statistics anew, as the plain average over training pictures (precise BN, Wu & Johnson 2021)."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    model.train()
+    with torch.no_grad(), contextlib.closing(iter(batches)) as stream:
+        for _ in range(max(1, PRECISE // batches.batch_size)):
+            if (batch := next(stream, None)) is None:
+                break
+            model(batch[0])
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+@torch.no_grad()
+def _right(model: nn.Module, batches: Batches) -> np.ndarray:
+    """Which test pictures are told right, in the data's fixed order: bool, (N,)."""
+    model.eval()
+    return torch.cat([model(images).argmax(1) == labels for images, labels in batches]).cpu().numpy()
+
+
+def _norm(model: Stack) -> float:
+    weights = [module.weight.detach().norm() for module in model.modules() if isinstance(module, nn.Conv2d)]
+    return torch.stack(weights).norm().item()
+
+
+def _thinned(loss: np.ndarray) -> list[float]:
+    """The means of so many equal parts of a curve."""
+    return [float(f"{part.mean():.4g}") for part in np.array_split(loss, min(POINTS, len(loss)))] if len(loss) else []
+
+
+def _machine() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,260 @@
+"""The study: its plan, the rule that chooses a rate, the arms' networks, runs and records, and work that is cut off."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from study import check, records, schedule
+from study.networks import Block, build, learning, start_by_data
+from study.normalizations import Ghosts, Renorm, norm_layer
+from study.plan import PlanError, Run, arms_of, best_rate, load_plan, runs_of
+from study.training import train
+from tools import study as command
+from utils.data import stand_in
+from utils.lessons import number_of
+
+PLAN = load_plan()
+SMALL = {"widths": [2, 2, 4], "depth": 5, "epochs": 1, "batch": 10, "steps": 0, "searches_epochs": 0}
+each_arm = pytest.mark.parametrize("arm", [arm for arm in PLAN.arms if PLAN.arms[arm]["network"] == "stack"])
+
+
+def small(arm, role="final", **changes):
+    settings = {**PLAN.arms[arm], **SMALL, **changes}
+    return Run(arm, role, settings["rates"][0], 0, settings)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return stand_in(120, 40)
+
+
+# --- the plan
+
+
+def test_every_estimand_names_claims_of_the_lessons_and_every_arm_is_used():
+    used = {arm for asked in PLAN.questions.values() for arm in arms_of(asked)}
+    assert used == set(PLAN.arms)
+    for asked in PLAN.questions.values():
+        for estimand in asked["estimands"].values():
+            assert all(number_of("claims", claim) for claim in estimand.get("claims", []))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('norm = "group"', 'norm = "groups"', "norm is one of"),
+        ("[arms.he-20]", "[arms.he-20]\ndepht = 3", "unknown: depht"),
+        ("smallest = 0.1,", "smallest = 0,", "bn-over-default-20: say the smallest effect"),
+        ('over = "default-20"', 'over = "default-19"', "question depth: no arm default-19"),
+        ("rates = [0.1, 0.2, 0.4]", "rates = [0.2, 0.1]", "its rates must rise"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(tmp_path, old, new, words):
+    text = (schedule.ROOT / "study" / "plan.toml").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "plan.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(PlanError, match=words):
+        load_plan(tmp_path / "plan.toml")
+
+
+def searched(**scores):
+    return [
+        {"rate": float(rate), "validation": [score], "stopped": None if score else "Stopped."}
+        for rate, score in scores.items()
+    ]
+
+
+def test_the_best_rate_lies_inside_its_grid_or_the_grid_goes_on():
+    settings = {"rates": [0.01, 0.03, 0.1], "searches": 1}
+    assert best_rate(settings, searched(**{"0.01": 0.2})) == (None, [0.03, 0.1])
+    assert best_rate(settings, searched(**{"0.01": 0.2, "0.03": 0.4, "0.1": 0.3})) == (0.03, [])
+    low = {"0.01": 0.5, "0.03": 0.4, "0.1": 0.3}
+    assert best_rate(settings, searched(**low)) == (None, [0.003])
+    assert best_rate(settings, searched(**low, **{"0.003": 0.1})) == (0.01, [])
+    high = {"0.01": 0.1, "0.03": 0.2, "0.1": 0.3}
+    assert best_rate(settings, searched(**high)) == (None, [0.3])
+    assert best_rate(settings, searched(**high, **{"0.3": 0.4})) == (None, [1.0])
+    assert best_rate(settings, searched(**high, **{"0.3": 0.4, "1.0": 0.5})) == (1.0, [])  # twice at most
+    assert best_rate({"rates": [0.1], "searches": 1}, []) == (0.1, [])
+
+
+def test_final_runs_wait_for_the_search_and_have_other_seeds():
+    first = list(runs_of(PLAN, {}, "order"))
+    assert {run.role for run in first} == {"search"}
+    grid = PLAN.arms["bn-20"]["rates"]
+    done = {
+        f"{rate}": {
+            "arm": "bn-20",
+            "role": "search",
+            "rate": rate,
+            "validation": [0.5 - abs(rate - 0.1)],
+            "stopped": None,
+        }
+        for rate in grid
+    }
+    now = [run for run in runs_of(PLAN, done, "order") if run.arm == "bn-20"]
+    assert {(run.role, run.rate) for run in now} == {("final", 0.1), ("twice", 0.1)}
+    assert {run.epochs for run in now} == {10, 20}
+    assert not {run.seed for run in now} & {run.seed for run in first}
+
+
+# --- the arms
+
+
+@each_arm
+def test_every_arm_trains_and_leaves_a_whole_record(arm, data):
+    record = train(small(arm), data)
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert record["stopped"] is None
+    assert len(record["validation"]) == len(record["norms"]) == 1
+    right = records.right_answers(record)
+    assert right.shape == (40,)
+    assert right.mean() == pytest.approx(record["test"], abs=1e-5)
+
+
+def test_a_search_does_not_look_at_the_test_pictures(data, monkeypatch):
+    monkeypatch.setattr("study.training._right", lambda *_: pytest.fail("the test pictures were looked at"))
+    assert "test" not in train(small("bn-20", "search"), data)
+
+
+def test_a_run_that_diverges_is_a_record_too(data):
+    record = train(Run("he-20", "final", 1e6, 0, {**PLAN.arms["he-20"], **SMALL, "epochs": 3}), data)
+    assert record["stopped"]
+    assert "test" not in record
+    assert best_rate({"rates": [0.1, 1e6], "searches": 1}, [{**record, "rate": 1e6}])[0] is None
+
+
+def test_arms_of_one_shape_start_from_the_same_convolutions():
+    plain, normalized = (build(PLAN.arms[arm], 3) for arm in ("he-20", "bn-20"))
+    for a, b in zip(plain.layers, normalized.layers, strict=True):
+        assert torch.equal(a.conv.weight, b.conv.weight)
+
+
+def test_skipinit_starts_as_the_shortcut_alone():
+    model = build({**PLAN.arms["skips-skipinit-21"], **SMALL, "depth": 21}, 0)
+    x = torch.rand(4, 3, 32, 32)
+    for layer in model.layers:
+        y = layer(x)
+        if isinstance(layer, Block) and y.shape == x.shape:
+            assert torch.equal(y, x)
+        x = y
+
+
+def test_the_start_by_data_gives_every_layer_unit_variance():
+    model, x = build(PLAN.arms["lsuv-5"], 0), torch.randn(64, 3, 32, 32)
+    start_by_data(model, x)
+    with torch.no_grad():
+        for layer in model.layers:
+            assert layer.conv(x).std() == pytest.approx(1, abs=0.03)
+            x = layer(x)
+
+
+def test_ghosts_are_batches_of_their_own_and_renorm_is_evaluation_with_the_batchs_gradient():
+    x = torch.randn(10, 3, 4, 4) * 2 + 5
+    parts = torch.cat([nn.BatchNorm2d(3)(part) for part in (x[:4], x[4:])])
+    torch.testing.assert_close(Ghosts(3, 4)(x), parts)
+    layer = Renorm(3)
+    layer(torch.randn(10, 3, 4, 4))
+    leaf = x.clone().requires_grad_()
+    out = layer(leaf)
+    torch.testing.assert_close(out, layer.eval()(x), rtol=1e-4, atol=1e-4)  # after its update, by running statistics
+    (gradient,) = torch.autograd.grad((out * torch.randn(out.shape)).sum(), leaf)
+    assert gradient.mean((0, 2, 3)).abs().max() < 1e-4 < gradient.abs().max()  # as behind the batch's own statistics
+
+
+def test_two_weights_a_channel_learn_and_no_others(data):
+    run = small("random-two-a-channel")
+    model = build(run.settings, 0)
+    parameters, between = learning(model, run.settings, 0)
+    model(torch.randn(8, 3, 32, 32)).square().sum().backward()
+    between()
+    for weight in parameters:
+        assert ((weight.grad != 0).flatten(1).sum(1) <= 2).all()
+    affine, _ = learning(model, {**run.settings, "learns": "affine"}, 0)
+    assert {id(p) for p in affine} == {
+        id(p) for m in model.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()
+    }
+    assert norm_layer({**run.settings, "norm": "none"}) is None
+
+
+# --- records, and work that is cut off
+
+
+def test_records_are_whole_fit_the_plan_and_are_read_by_name(tmp_path, data):
+    run = Run("bn-20", "final", 0.1, 100, PLAN.arms["bn-20"])
+    path = records.write(run, {"arm": "bn-20", "role": "final", "rate": 0.1}, tmp_path)
+    assert path.name == "bn-20.final.0.1.100.json"
+    [(name, record)] = records.read_all(tmp_path).items()
+    assert name == run.name
+    assert records.fits_plan(record, PLAN) == ""
+    record["settings"]["decay"] = 0.1
+    assert records.fits_plan(record, PLAN) == "the plan says otherwise about decay"
+    path.write_text(path.read_text(encoding="utf-8")[:50], encoding="utf-8")
+    with pytest.raises(ValueError, match=r"bn-20\.final\.0\.1\.100\.json is no record .*delete it"):
+        records.read_all(tmp_path)
+
+
+def test_what_was_cut_off_is_done_again_and_a_failure_does_not_stop_the_others(tmp_path):
+    runs = [Run("bn-20", "final", 0.1, seed, PLAN.arms["bn-20"]) for seed in range(3)]
+    code = "import sys; sys.exit(int(sys.argv[1] == '1'))"
+
+    def begin(run, folder):
+        if run.seed != 1:
+            records.write(run, {"arm": run.arm}, folder)
+        return subprocess.Popen([sys.executable, "-c", code, str(run.seed)])
+
+    said: list[str] = []
+
+    def find():
+        return [run for run in runs if run.name not in records.read_all(tmp_path)]
+
+    assert schedule.work(find, tmp_path, 2, said.append, begin) == 1
+    assert [run.seed for run in find()] == [1]
+    assert sum("FAILED (1)" in line for line in said) == 1
+
+    def interrupted(text):
+        raise KeyboardInterrupt
+
+    started = []
+
+    def slow(run, folder):
+        started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        started.append(subprocess.Popen([sys.executable, "-c", ""]))
+        return started[-1]
+
+    with pytest.raises(KeyboardInterrupt):
+        schedule.work(find, tmp_path, 2, interrupted, slow)
+    started[0].kill()
+    assert started[-1].poll() is not None
+
+
+def test_a_first_epoch_is_made_again_and_a_record_of_another_is_told(data, monkeypatch):
+    run = small("bn-20", epochs=2)
+    record = {**train(run, data), "settings": dict(run.settings)}
+    plan = SimpleNamespace(arms={"bn-20": run.settings})
+    assert check.again(record, plan, data).agrees
+    assert not check.again({**record, "norms": [2 * each for each in record["norms"]]}, plan, data).agrees
+    assert check.draw({"a": record, "b": {**record, "stopped": "Stopped."}}, 5, 0) == ["a"]
+
+
+def test_the_command_says_what_is_left(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(records.read_all, "__defaults__", (tmp_path,))
+    assert command.main(["order", "--list"]) == 0
+    assert "order           0 done" in capsys.readouterr().out
+    assert command.main(["odrer"]) == 2
+    assert "there are: depth" in capsys.readouterr().err
+
+
+def test_the_stored_records_fit_the_plan():
+    stored = records.read_all()
+    problems = {name: problem for name, record in stored.items() if (problem := records.fits_plan(record, PLAN))}
+    assert not problems
+    assert all(np.isfinite(record["seconds"]) for record in stored.values())
