@@ -6,15 +6,8 @@ import numpy as np
 import torch
 
 from utils.exercises.definitions import Answers
-from utils.stats import ActivationStats
 
 # --- 1.3
-
-
-def by_the_instrument(network, layers, x):
-    with ActivationStats(network, layers, sample=None) as stats:
-        network(x)
-    return stats.spread[0]
 
 
 def by_a_stack(network, layers, x):
@@ -51,62 +44,21 @@ def by_a_spy(network, layers, x):
     return spy.found
 
 
-def measuring(measure, keep=None):
-    """An instrument that cleans up, and measures something else."""
-
-    def spreads(network, layers, x):
-        outputs = []
-        handles = [
-            layer.register_forward_hook(lambda m, i, o: outputs.append(keep(i, o) if keep else o)) for layer in layers
-        ]
-        try:
-            network(x)
-        finally:
-            [handle.remove() for handle in handles]
-        return [measure(y.detach()).item() for y in outputs]
-
-    return spreads
-
-
-def rms(values):
-    return values.pow(2).mean().sqrt()
-
-
-def right_measure(y):
-    return rms(y - y.mean(0, keepdim=True))
-
-
-def never_removes(network, layers, x):
-    noted = []
-    for layer in layers:
-        layer.register_forward_hook(lambda module, inputs, output: noted.append(right_measure(output).item()))
+def without_finally(network, layers, x):
+    spy = Spy(layers)
+    spy.__enter__()
     network(x)
-    return noted
-
-
-def removes_at_the_end(network, layers, x):
-    noted = []
-    hooks = [
-        layer.register_forward_hook(lambda m, i, output: noted.append(right_measure(output).item())) for layer in layers
-    ]
-    network(x)
-    for hook in hooks:
-        hook.remove()
-    return noted
+    spy.__exit__()
+    return spy.found
 
 
 def catches(network, layers, x):
-    noted = []
-    hooks = [
-        layer.register_forward_hook(lambda m, i, output: noted.append(right_measure(output).item())) for layer in layers
-    ]
-    try:
-        network(x)
-    except Exception as error:
-        print(error)
-    for hook in hooks:
-        hook.remove()
-    return noted
+    with Spy(layers) as spy:
+        try:
+            network(x)
+        except Exception as error:
+            print(error)
+    return spy.found
 
 
 def in_a_loop(network, layers, x):
@@ -114,16 +66,13 @@ def in_a_loop(network, layers, x):
     with torch.no_grad():
         for layer in layers:
             x = layer(x)
-            noted.append(right_measure(x).item())
+            noted.append((x - x.mean(0)).square().mean().sqrt().item())
     return noted
 
 
-def twice(network, layers, x):
-    return by_a_spy(network, layers, x) + by_a_spy(network, layers, x)
-
-
-def no_return(network, layers, x):
-    by_a_spy(network, layers, x)
+def once_a_layer(network, layers, x):
+    """The network runs again for each layer, so the list is in the order of `layers`."""
+    return [by_a_spy(network, [layer], x)[0] for layer in layers]
 
 
 def calls_the_hook(network, layers, x):
@@ -135,20 +84,12 @@ def calls_the_hook(network, layers, x):
 
 ANSWERS = {
     "instrument-of-your-own": Answers(
-        right=[by_the_instrument, by_a_stack, by_a_spy],
+        right=[by_a_stack, by_a_spy],
         wrong=[
-            ("hooks_stay", never_removes),
-            ("hooks_stay_after_error", removes_at_the_end),
-            ("swallows_the_error", catches),
+            ("order_given", once_a_layer),
+            ("hooks_stay_after_error", without_finally),
             ("one_after_the_other", in_a_loop),
-            ("std_of_all", measuring(torch.std)),
-            ("within_image", measuring(lambda y: rms(y.flatten(1) - y.flatten(1).mean(1, keepdim=True)))),
-            ("mean_of_stds", measuring(lambda y: (y - y.mean(0)).square().mean(0).sqrt().mean())),
-            ("unbiased", measuring(lambda y: rms(y.std(0)))),
-            ("variance", measuring(lambda y: (y - y.mean(0)).square().mean())),
-            ("of_input", measuring(right_measure, keep=lambda inputs, output: inputs[0])),
-            ("wrong_shape", twice),
-            ("returns_none", no_return),
+            ("wrong_values", catches),
             ("raises", calls_the_hook),
         ],
     ),

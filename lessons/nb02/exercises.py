@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from utils.exercises.definitions import Code, Unusable
-from utils.exercises.inputs import axes_but_channel, pictures
+from utils.exercises.differences import compare
+from utils.exercises.inputs import Calls, axes_but_channel, pictures
 
 __all__ = ["EXERCISES"]
 
@@ -12,19 +13,26 @@ __all__ = ["EXERCISES"]
 # --- 2.3 standardize
 
 
-def standardized(x: Tensor, axes=None, unbiased: bool = True) -> Tensor:
-    axes = axes_but_channel(x) if axes is None else axes
+TRANSPOSING = {"transpose", "permute", "movedim", "moveaxis", "swapaxes", "swapdims", "t", "T", "mT"}
+
+
+def try_standardize(answer, x: Tensor) -> dict:
+    """The result; a right one is refused if something was transposed on the way."""
+    with Calls() as calls:
+        result = answer(x)
+    used = [name for name in calls.names if name in TRANSPOSING]
+    if used and compare(result, standardized(x)) is None:
+        raise Unusable(f"The result is right, but `{used[0]}` transposes. Leave each axis in its place.")
+    return {"result": result}
+
+
+def standardized(x: Tensor, axes=(0, 2, 3), unbiased: bool = True) -> Tensor:
     return (x - x.mean(axes, keepdim=True)) / x.std(axes, keepdim=True, unbiased=unbiased)
 
 
 def by_wrong_rows(x: Tensor) -> Tensor:
     rows = x.reshape(x.shape[1], -1)
-    return standardized(rows[None], axes=(0, 2)).view_as(x)
-
-
-def by_variance(x: Tensor) -> Tensor:
-    axes = axes_but_channel(x)
-    return (x - x.mean(axes, keepdim=True)) / x.var(axes, keepdim=True)
+    return (x - rows.mean(1)[:, None, None]) / rows.std(1)[:, None, None]
 
 
 # --- 2.4 AnyBatchNorm
@@ -34,7 +42,7 @@ SCALE, SHIFT = torch.tensor([2.0, 0.5, -1.5]), torch.tensor([1.0, -1.0, 0.25])
 
 def try_layer(answer, first: Tensor, second: Tensor) -> dict:
     """Set `m` and `a`, normalize one batch in training and another in evaluation."""
-    layer = answer(first.shape[1])
+    layer, found = answer(first.shape[1]), {}
     if not isinstance(layer, nn.Module):
         raise Unusable("The class has to be an `nn.Module`.")
     for name, values in (("m", SCALE), ("a", SHIFT)):
@@ -43,86 +51,50 @@ def try_layer(answer, first: Tensor, second: Tensor) -> dict:
             raise Unusable(f"The layer needs a tensor called `{name}`.")
         if parameter.numel() != len(values):
             raise Unusable(f"`{name}` needs one number for each channel; it holds {parameter.numel()}.")
+        found[f"`{name}` at the start"] = parameter.detach().flatten().clone()
         parameter.data.copy_(values.view_as(parameter))
-    learned = ", ".join(sorted(name for name, _ in layer.named_parameters()))
-    out = layer.train()(first)
-    return {"learned parameters": learned, "output in training": out, "output in evaluation": layer.eval()(second)}
+    found["learned parameters"] = ", ".join(sorted(name for name, _ in layer.named_parameters()))
+    x = first.clone().requires_grad_()
+    out = found["output in training"] = layer.train()(x)
+    found["gradient of the input"] = gradient(out, x)
+    found["output in evaluation"] = layer.eval()(second)
+    return found
+
+
+def gradient(out: Tensor, x: Tensor) -> Tensor:
+    """Of a loss that, unlike the sum, does not stay the same when a layer normalizes; 0 if it does not reach x."""
+    if not isinstance(out, Tensor) or not out.requires_grad:
+        return torch.zeros_like(x)
+    return torch.autograd.grad(out.sigmoid().sum(), x, allow_unused=True, materialize_grads=True)[0]
 
 
 class Layer(nn.Module):
-    """A right answer in steps, each of which a mistake may override."""
+    """A right answer; the attributes are what can be wrong with it."""
+
+    from_the_right, learned, own_statistics, unbiased, detached = False, True, False, True, False
 
     def __init__(self, channels: int):
         super().__init__()
-        self.make(channels)
-
-    def make(self, channels: int) -> None:
-        self.m, self.a = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
-
-    def take(self, x: Tensor) -> None:
-        axes = axes_but_channel(x)
-        self.mean, self.std = x.mean(axes), x.std(axes)
-
-    def column(self, values: Tensor, x: Tensor) -> Tensor:
-        return values.view(-1, *[1] * (x.ndim - 2))
-
-    def scale(self, normal: Tensor, x: Tensor) -> Tensor:
-        return normal * self.column(self.m, x) + self.column(self.a, x)
+        wrap = nn.Parameter if self.learned else torch.clone
+        self.m, self.a = wrap(torch.ones(channels)), wrap(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            self.take(x)
-        return self.scale((x - self.column(self.mean, x)) / self.column(self.std, x), x)
+        if self.training or self.own_statistics:
+            seen, axes = x.detach() if self.detached else x, axes_but_channel(x)
+            self.mean, self.std = seen.mean(axes), seen.std(axes, unbiased=self.unbiased)
+        shape = (-1,) if self.from_the_right else (-1, *[1] * (x.ndim - 2))
+        mean, std, m, a = (values.view(shape) for values in (self.mean, self.std, self.m, self.a))
+        return (x - mean) / std * m + a
 
 
-class FromTheRight(Layer):
-    def column(self, values: Tensor, x: Tensor) -> Tensor:
-        return values
-
-
-class Exchanged(Layer):
-    def scale(self, normal: Tensor, x: Tensor) -> Tensor:
-        return normal * self.column(self.a, x) + self.column(self.m, x)
-
-
-class WithoutParameters(Layer):
-    def scale(self, normal: Tensor, x: Tensor) -> Tensor:
-        return normal
-
-
-class ShiftFirst(Layer):
-    def scale(self, normal: Tensor, x: Tensor) -> Tensor:
-        return (normal + self.column(self.a, x)) * self.column(self.m, x)
-
-
-class NotLearned(Layer):
-    def make(self, channels: int) -> None:
-        self.m, self.a = torch.ones(channels), torch.zeros(channels)
-
-
-class OwnStatistics(Layer):
-    def forward(self, x: Tensor) -> Tensor:
-        self.take(x)
-        return super().forward(x)
-
-
-class DividedByN(Layer):
-    def take(self, x: Tensor) -> None:
-        axes = axes_but_channel(x)
-        self.mean, self.std = x.mean(axes), x.std(axes, unbiased=False)
-
-
-class OverPictures(Layer):
-    def take(self, x: Tensor) -> None:
-        self.mean, self.std = x.mean(0, keepdim=True), x.std(0, keepdim=True)
-
-    def column(self, values: Tensor, x: Tensor) -> Tensor:
-        return values if values.ndim == x.ndim else super().column(values, x)
+def faulty(**what: bool) -> type[Layer]:
+    return type("Faulty", (Layer,), what)
 
 
 EXERCISES = {
     "without-a-matrix": Code(
         truth=standardized,
+        trial=try_standardize,
         cases=lambda: {
             "two pictures of three channels, (2, 3, 3, 4)": (pictures(2, 3, 3, 4),),
             "as many pictures as channels, and as many columns, (3, 3, 2, 3)": (pictures(3, 3, 2, 3, seed=1),),
@@ -131,13 +103,9 @@ EXERCISES = {
         mistakes={
             "each_image": lambda x: standardized(x, axes=(1, 2, 3)),
             "each_channel_of_each_image": lambda x: standardized(x, axes=(2, 3)),
-            "everything": lambda x: standardized(x, axes=(0, 1, 2, 3)),
             "each_place": lambda x: standardized(x, axes=(0,)),
             "wrong_rows": by_wrong_rows,
             "divided_by_n": lambda x: standardized(x, unbiased=False),
-            "variance": by_variance,
-            "only_the_mean": lambda x: x - x.mean((0, 2, 3), keepdim=True),
-            "only_the_width": lambda x: x / x.std((0, 2, 3), keepdim=True),
             "from_the_right": lambda x: (x - x.mean((0, 2, 3))) / x.std((0, 2, 3)),
         },
     ),
@@ -147,20 +115,17 @@ EXERCISES = {
         cases=lambda: {
             "pictures, (4, 3, 2, 5)": (pictures(4, 3, 2, 5), pictures(2, 3, 2, 5, seed=1)),
             "pictures three columns wide, (4, 3, 2, 3)": (pictures(4, 3, 2, 3), pictures(2, 3, 2, 3, seed=1)),
-            "rows of numbers, (6, 3)": (pictures(6, 3), pictures(2, 3, seed=1)),
+            "tables, (6, 3)": (pictures(6, 3), pictures(2, 3, seed=1)),
             "sounds, (4, 3, 5)": (pictures(4, 3, 5), pictures(2, 3, 5, seed=1)),
             "films, (2, 3, 2, 2, 2)": (pictures(2, 3, 2, 2, 2), pictures(2, 3, 2, 2, 2, seed=1)),
         },
         axes=("picture", "channel"),
         mistakes={
-            "from_the_right": FromTheRight,
-            "exchanged": Exchanged,
-            "no_parameters": WithoutParameters,
-            "shift_first": ShiftFirst,
-            "not_learned": NotLearned,
-            "own_statistics": OwnStatistics,
-            "divided_by_n": DividedByN,
-            "each_place": OverPictures,
+            "from_the_right": faulty(from_the_right=True),
+            "not_learned": faulty(learned=False),
+            "own_statistics": faulty(own_statistics=True),
+            "divided_by_n": faulty(unbiased=False),
+            "detached": faulty(detached=True),
         },
     ),
 }

@@ -1,11 +1,11 @@
 """The exercises of notebook 05: what else is wrong with our layer."""
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 
-from utils.exercises.definitions import Code
+from utils.exercises.definitions import Code, Unusable
 from utils.exercises.inputs import pictures
 from utils.layers import FirstBatchNorm2d, FirstBnLayer
 
@@ -36,7 +36,9 @@ def first_layers(network: nn.Module) -> list[FirstBatchNorm2d]:
 
 def try_mend(answer, network: nn.Module) -> dict:
     """What stands in the two places afterwards, and what it holds."""
-    answer(network)
+    returned = answer(network)
+    if isinstance(returned, nn.Module) and returned is not network and first_layers(network):
+        raise Unusable("You return another network; the one that was handed over still holds its old layers.")
     found = {}
     for place, layer in (("outer", network[1]), ("inner", network[2][1].norm)):
         found[f"type of the {place} layer"] = type(layer).__name__
@@ -47,40 +49,26 @@ def try_mend(answer, network: nn.Module) -> dict:
     return found
 
 
-def fill(new: nn.BatchNorm2d, old: FirstBatchNorm2d, square=True, exchange=False, learned=True, stats=True) -> None:
-    """What the new layer takes over; the arguments are what can be wrong with it."""
-    weight, bias = (old.a, old.m) if exchange else (old.m, old.a)
-    if learned:
-        new.weight.copy_(weight.flatten())
-        new.bias.copy_(bias.flatten())
-    if stats and hasattr(old, "means"):
-        new.running_mean.copy_(old.means.flatten())
-        new.running_var.copy_(old.stds.flatten() ** (2 if square else 1))
-
-
-def mending(inside=True, mode=True, **faults) -> Callable[[nn.Module], None]:
-    """An answer; the arguments are what can be wrong with it."""
-
-    @torch.no_grad()
-    def answer(network: nn.Module) -> None:
-        for name, old in network.named_children():
-            if isinstance(old, FirstBatchNorm2d):
-                new = nn.BatchNorm2d(old.m.numel())
-                fill(new, old, **faults)
-                setattr(network, name, new.train(old.training) if mode else new)
-            elif inside:
-                answer(old)
-
-    return answer
-
-
-def nothing(network: nn.Module) -> None:
-    pass
+@torch.no_grad()
+def mended(network: nn.Module, inside=True, full=True, squared=True, mode=True) -> None:
+    """An answer; the arguments are what can be left out."""
+    for name, old in network.named_children():
+        if isinstance(old, FirstBatchNorm2d):
+            new = nn.BatchNorm2d(old.m.numel())
+            if full:
+                new.weight.copy_(old.m.flatten())
+                new.bias.copy_(old.a.flatten())
+            if full and hasattr(old, "means"):
+                new.running_mean.copy_(old.means.flatten())
+                new.running_var.copy_(old.stds.flatten() ** (2 if squared else 1))
+            setattr(network, name, new.train(old.training) if mode else new)
+        elif inside:
+            mended(old, inside, full, squared, mode)
 
 
 EXERCISES = {
     "spare-part": Code(
-        truth=mending(),
+        truth=mended,
         trial=try_mend,
         cases=lambda: {
             "a trained network in evaluation mode": (made_network(seen=True, training=False),),
@@ -89,14 +77,11 @@ EXERCISES = {
         },
         axes=("channel",),
         mistakes={
-            "nothing_replaced": nothing,
-            "outermost_only": mending(inside=False),
-            "not_squared": mending(square=False),
-            "exchanged": mending(exchange=True),
-            "nothing_learned": mending(learned=False),
-            "nothing_remembered": mending(stats=False),
-            "empty_layers": mending(learned=False, stats=False),
-            "mode_lost": mending(mode=False),
+            "nothing_replaced": lambda network: None,
+            "outermost_only": partial(mended, inside=False),
+            "not_squared": partial(mended, squared=False),
+            "empty_layers": partial(mended, full=False),
+            "mode_lost": partial(mended, mode=False),
         },
     ),
 }

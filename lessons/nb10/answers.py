@@ -20,67 +20,43 @@ def by_autograd(network, x, y, size):
     """The gradients of each piece, averaged by hand."""
     parameters = list(network.parameters())
     totals = [torch.zeros_like(p) for p in parameters]
-    i = 0
-    while i < len(x):
-        part, target = x[i : i + size], y[i : i + size]
-        for total, g in zip(
-            totals, torch.autograd.grad(F.cross_entropy(network(part), target), parameters), strict=True
-        ):
+    for part, target in zip(x.split(size), y.split(size), strict=True):
+        gradients = torch.autograd.grad(F.cross_entropy(network(part), target), parameters)
+        for total, g in zip(totals, gradients, strict=True):
             total += g * len(target)
-        i += size
     for p, total in zip(parameters, totals, strict=True):
         p.grad = total / len(x)
 
 
-def divided_at_the_end(network, x, y, size):
-    network.zero_grad()
-    for part, target in zip(x.split(size), y.split(size), strict=True):
-        F.cross_entropy(network(part), target, reduction="sum").backward()
-    for p in network.parameters():
-        p.grad /= len(x)
-
-
-def loop(network, x, y, size, weight):
-    for part, target in zip(x.split(size), y.split(size), strict=True):
-        (weight(part) * F.cross_entropy(network(part), target)).backward()
-
-
-def mean_of_means(network, x, y, size):
+def divided_by_the_pieces(network, x, y, size):
     network.zero_grad()
     pieces = x.split(size)
-    loop(network, x, y, size, lambda part: 1 / len(pieces))
+    for part, target in zip(pieces, y.split(size), strict=True):
+        (F.cross_entropy(network(part), target) / len(pieces)).backward()
 
 
-def by_chunks_that_divide(network, x, y, size):
+def losses_collected(network, x, y, size):
     network.zero_grad()
-    loop(network, x, y, size, lambda part: 1 / (len(x) // size))
-
-
-def undivided(network, x, y, size):
-    network.zero_grad()
-    loop(network, x, y, size, lambda part: 1)
-
-
-def weighed_by_size(network, x, y, size):
-    network.zero_grad()
-    loop(network, x, y, size, lambda part: size / len(x))
-
-
-def summed(network, x, y, size):
-    network.zero_grad()
+    loss = 0
     for part, target in zip(x.split(size), y.split(size), strict=True):
-        F.cross_entropy(network(part), target, reduction="sum").backward()
+        loss = loss + F.cross_entropy(network(part), target) * len(part) / len(x)
+    loss.backward()
 
 
-def zero_in_the_loop(network, x, y, size):
-    for i in range(0, len(x), size):
-        part = x[i : i + size]
-        network.zero_grad()
-        (F.cross_entropy(network(part), y[i : i + size]) * len(part) / len(x)).backward()
+def graphs_retained(network, x, y, size):
+    network.zero_grad()
+    losses = []
+    for part, target in zip(x.split(size), y.split(size), strict=True):
+        losses.append(F.cross_entropy(network(part), target) * len(part) / len(x))
+        losses[-1].backward(retain_graph=True)
 
 
-def never_zero(network, x, y, size):
-    loop(network, x, y, size, lambda part: len(part) / len(x))
+def a_step_each(network, x, y, size):
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for part, target in zip(x.split(size), y.split(size), strict=True):
+        optimizer.zero_grad()
+        F.cross_entropy(network(part), target).backward()
+        optimizer.step()
 
 
 def full_pieces(network, x, y, size):
@@ -90,39 +66,9 @@ def full_pieces(network, x, y, size):
         (F.cross_entropy(network(part), target) * size / len(x)).backward()
 
 
-def at_once(network, x, y, size):
-    network.zero_grad()
-    F.cross_entropy(network(x), y).backward()
-
-
-def collects_answers(network, x, y, size):
-    """Right in the number, and one piece at a time: nothing is saved, but that is not what is checked."""
-    network.zero_grad()
-    F.cross_entropy(torch.cat([network(part) for part in x.split(size)]), y).backward()
-
-
-def trains(network, x, y, size):
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    optimizer.zero_grad()
-    loop(network, x, y, size, lambda part: len(part) / len(x))
-    optimizer.step()
-
-
-def trains_in_pieces(network, x, y, size):
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    optimizer.zero_grad()
-    for part, target in zip(x.split(size), y.split(size), strict=True):
-        (F.cross_entropy(network(part), target) * (len(part) / len(x))).backward()
-        optimizer.step()
-
-
 def returns_them(network, x, y, size):
+    network.zero_grad()
     return torch.autograd.grad(F.cross_entropy(network(x), y), list(network.parameters()))
-
-
-def twice_backward(network, x, y, size):
-    loss = sum(F.cross_entropy(network(part), y[:size]) for part in x.split(size))
-    loss.backward()
 
 
 # --- 10.3
@@ -134,22 +80,8 @@ def others(x):
 
 def by_pytorch(x, size):
     starts = [size * k for k in range(len(x) // size)]
-    ends = [*starts[1:], len(x)]
-    return torch.cat(
-        [F.batch_norm(x[a:b], None, None, training=True, eps=1e-5) for a, b in zip(starts, ends, strict=True)]
-    )
-
-
-def with_indices(x, size):
-    """Writes each ghost into a new tensor."""
-    out, last = torch.zeros_like(x), len(x) // size - 1
-    for k in range(last + 1):
-        where = slice(k * size, None if k == last else (k + 1) * size)
-        rows = x[where].transpose(0, 1).flatten(1)
-        column = [-1] + [1] * (x.dim() - 2)
-        centred = x[where] - rows.mean(1).view(column)
-        out[where] = centred * (rows.var(1, correction=0) + 0.00001).rsqrt().view(column)
-    return out
+    pairs = zip(starts, [*starts[1:], len(x)], strict=True)
+    return torch.cat([F.batch_norm(x[a:b], None, None, training=True, eps=1e-5) for a, b in pairs])
 
 
 def in_numpy(x, size):
@@ -161,10 +93,9 @@ def in_numpy(x, size):
     )
 
 
-def normal(ghost, unbiased=False, eps=1e-5, dims=None):
+def normal(ghost, eps=1e-5, dims=None):
     dims = others(ghost) if dims is None else dims
-    var = ghost.var(dims, unbiased=unbiased, keepdim=True)
-    return (ghost - ghost.mean(dims, keepdim=True)) / torch.sqrt(var + eps)
+    return (ghost - ghost.mean(dims, keepdim=True)) / torch.sqrt(ghost.var(dims, False, keepdim=True) + eps)
 
 
 def cut(x, size):
@@ -172,77 +103,17 @@ def cut(x, size):
     return [*first, x[len(first) * size :]]
 
 
-def split_only(x, size):
-    return torch.cat([normal(ghost) for ghost in x.split(size)])
-
-
-def drops_the_rest(x, size):
-    return torch.cat([normal(x[k * size : (k + 1) * size]) for k in range(len(x) // size)])
-
-
-def keeps_the_rest(x, size):
-    out = x.clone()
-    for k in range(len(x) // size):
-        out[k * size : (k + 1) * size] = normal(x[k * size : (k + 1) * size])
-    return out
-
-
 def as_in_the_notebook(x, size):
-    groups = x.unflatten(0, (-1, size))
-    dims = (1, *range(3, groups.ndim))
-    mean, var = groups.mean(dims, keepdim=True), groups.var(dims, keepdim=True, unbiased=False)
-    return ((groups - mean) / (var + 1e-5).sqrt()).flatten(0, 1)
-
-
-def by_view(x, size):
-    groups = x.view(len(x) // size, size, *x.shape[1:])
-    return normal(groups, dims=[1, *range(3, groups.dim())]).view(x.shape)
+    groups = x.view(-1, size, *x.shape[1:])
+    return normal(groups, dims=(1, *range(3, groups.ndim))).flatten(0, 1)
 
 
 def for_pictures(x, size):
     return torch.cat([normal(ghost, dims=(0, 2, 3)) for ghost in cut(x, size)])
 
 
-def the_batch(x, size):
-    return F.batch_norm(x, None, None, training=True)
-
-
-def instances(x, size):
-    return torch.stack([normal(picture[None])[0] for picture in x])
-
-
-def so_many_ghosts(x, size):
-    return torch.cat([normal(ghost) for ghost in cut(x, max(1, len(x) // size))])
-
-
-def dealt_out(x, size):
-    k, out = len(x) // size, torch.zeros_like(x)
-    for i in range(k):
-        out[i::k] = normal(x[i::k])
-    return out
-
-
-def unbiased(x, size):
-    return torch.cat([normal(ghost, unbiased=True) for ghost in cut(x, size)])
-
-
 def without_eps(x, size):
     return torch.cat([normal(ghost, eps=0) for ghost in cut(x, size)])
-
-
-def eps_outside(x, size):
-    ghosts = []
-    for g in cut(x, size):
-        ghosts.append((g - g.mean(others(g), keepdim=True)) / (g.std(others(g), False, keepdim=True) + 1e-5))
-    return torch.cat(ghosts)
-
-
-def one_mean(x, size):
-    return torch.cat([(g - g.mean()) / (g.var(unbiased=False) + 1e-5).sqrt() for g in cut(x, size)])
-
-
-def over_pictures(x, size):
-    return torch.cat([normal(ghost, dims=0) for ghost in cut(x, size)])
 
 
 def in_place(x, size):
@@ -251,50 +122,25 @@ def in_place(x, size):
     return x
 
 
-def a_list(x, size):
-    return [normal(ghost) for ghost in cut(x, size)]
-
-
 ANSWERS = {
     "accumulate-and-leave-nothing-out": Answers(
-        right=[by_sums, by_autograd, divided_at_the_end, collects_answers],
+        right=[by_sums, by_autograd],
         wrong=[
-            ("equal_weights", mean_of_means),
-            ("sum_of_means", undivided),
-            ("whole_pieces", by_chunks_that_divide),
-            ("size_for_length", weighed_by_size),
-            ("sum_over_pictures", summed),
-            ("last_piece_alone", zero_in_the_loop),
-            ("old_gradient", never_zero),
-            ("left_out", full_pieces),
-            ("one_batch", at_once),
-            ("step", trains),
-            ("step_each", trains_in_pieces),
+            ("equal_weights", divided_by_the_pieces),
+            ("all_at_once", losses_collected),
+            ("all_at_once", graphs_retained),
+            ("step", a_step_each),
+            ("wrong_values", full_pieces),
             ("unusable", returns_them),
-            ("wrong_values", twice_backward),
         ],
     ),
     "ghosts-of-any-batch": Answers(
-        right=[by_pytorch, with_indices, in_numpy],
+        right=[by_pytorch, in_numpy],
         wrong=[
-            ("last_alone", split_only),
-            ("left_out", drops_the_rest),
-            ("last_as_it_was", keeps_the_rest),
             ("does_not_divide", as_in_the_notebook),
-            ("does_not_divide", by_view),
             ("only_pictures", for_pictures),
-            ("whole_batch", the_batch),
-            ("each_picture", instances),
-            ("as_many_ghosts", so_many_ghosts),
-            ("every_kth", dealt_out),
-            ("divided_by_n_minus_1", unbiased),
-            ("no_eps", without_eps),
-            ("eps_outside", eps_outside),
-            ("all_channels", one_mean),
-            ("each_place", over_pictures),
+            ("wrong_values", without_eps),
             ("changes_input", in_place),
-            ("wrong_shape", a_list),
-            ("not_callable", torch.zeros(3)),
         ],
     ),
 }

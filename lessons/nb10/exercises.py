@@ -1,10 +1,14 @@
 """The exercises of notebook 10: the size of the batch."""
 
+import weakref
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.exercises.definitions import Code, Unusable
+from utils.exercises.differences import compare
 from utils.exercises.inputs import axes_but_channel, pictures
 
 __all__ = ["EXERCISES"]
@@ -24,50 +28,66 @@ def made_case(images: int, size: int, old: float | None) -> tuple[nn.Module, Ten
     return network, x, y, size
 
 
+class Kept:
+    """A tensor that a graph keeps for the way back; it goes with the graph."""
+
+    def __init__(self, tensor: Tensor):
+        self.tensor = tensor
+
+
+def most_pictures(network: nn.Module, use) -> int:
+    """The largest number of pictures whose graphs are in memory at once, while `use` sends them through a network."""
+    kept, counts = weakref.WeakSet(), [0]
+
+    def keep(tensor: Tensor) -> Kept:
+        entry = Kept(tensor)
+        kept.add(entry)
+        return entry
+
+    def count(_, inputs: tuple) -> None:
+        counts.append(len(inputs[0]) + (counts[-1] if kept else 0))
+
+    handle = network.register_forward_pre_hook(count)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda entry: entry.tensor):
+        use()
+    handle.remove()
+    return max(counts)
+
+
 def try_accumulation(answer, network: nn.Module, x: Tensor, y: Tensor, size: int) -> dict:
-    """The gradients that are left, the largest piece that was seen, and whether the weights are what they were."""
-    before = [parameter.detach().clone() for parameter in network.parameters()]
-    sizes = []
-    hook = network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
-    answer(network, x, y, size)
-    hook.remove()
-    if any(parameter.grad is None for parameter in network.parameters()):
+    """Whether the weights are what they were; if so, the gradients; if they are right, how much was in memory."""
+    parameters = list(network.parameters())
+    before = [parameter.detach().clone() for parameter in parameters]
+    most = most_pictures(network, lambda: answer(network, x, y, size))
+    if not all(torch.equal(old, new) for old, new in zip(before, parameters, strict=True)):
+        return {"weights": "changed"}
+    if any(parameter.grad is None for parameter in parameters):
         raise Unusable("After the call, `.grad` of every parameter has to hold its gradient; it is None.")
-    same = all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
-    return {
-        "weights": "unchanged" if same else "changed",
-        "gradients": torch.cat([parameter.grad.flatten() for parameter in network.parameters()]),
-        "largest piece": max(sizes, default=0),
-    }
+    found = {"weights": "unchanged", "gradients": flat(parameter.grad for parameter in parameters)}
+    if compare(found["gradients"], flat(torch.autograd.grad(F.cross_entropy(network(x), y), parameters))):
+        return found
+    return found | {"number of pictures whose graphs are in memory at once": most}
 
 
-def accumulated(
-    network: nn.Module, x: Tensor, y: Tensor, size: int, share=None, reset="before", last=True, step=False
-) -> None:
-    """A right answer, each step of which a mistake may change. share: (a piece's length, N, size) → its weight."""
+def flat(gradients) -> Tensor:
+    return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def accumulated(network, x: Tensor, y: Tensor, size: int, share=None, reset="before", step=False) -> None:
+    """A right answer, each step of which a mistake may change.
+
+    share: how many pieces there are → what each counts for; reset: "before", "each" (piece) or "never".
+    """
     pieces = list(zip(x.split(size), y.split(size), strict=True))
     if reset == "before":
         network.zero_grad()
     for part, target in pieces:
-        if len(part) < size and not last:
-            continue
         if reset == "each":
             network.zero_grad()
-        weight = len(part) / len(x) if share is None else share(len(part), len(x), size)
+        weight = share(len(pieces)) if share else len(part) / len(x)
         (F.cross_entropy(network(part), target) * weight).backward()
-        if step == "each":
-            torch.optim.SGD(network.parameters(), 0.1).step()
-    if step == "end":
+    if step:
         torch.optim.SGD(network.parameters(), 0.1).step()
-
-
-def leaving(**changes):
-    """An answer that differs from `accumulated` in these arguments."""
-    return lambda network, x, y, size: accumulated(network, x, y, size, **changes)
-
-
-def pieces_of(images: int, size: int) -> int:
-    return -(-images // size)
 
 
 # --- 10.3 normalize_in_ghosts
@@ -79,61 +99,13 @@ def parts(x: Tensor, size: int) -> list[Tensor]:
     return list(x.split([size] * (count - 1) + [len(x) - size * (count - 1)]))
 
 
-def normalized(x: Tensor, axes=None, unbiased: bool = False, eps: float = 1e-5) -> Tensor:
-    axes = axes_but_channel(x) if axes is None else axes
-    return (x - x.mean(axes, keepdim=True)) / (x.var(axes, keepdim=True, unbiased=unbiased) + eps).sqrt()
-
-
-def in_ghosts(x: Tensor, size: int, cut=parts, **options) -> Tensor:
-    return torch.cat([normalized(ghost, **options) for ghost in cut(x, size)])
-
-
-def last_alone(x: Tensor, size: int) -> Tensor:
-    return in_ghosts(x, size, cut=lambda x, size: x.split(size))
-
-
-def last_left_out(x: Tensor, size: int) -> Tensor:
-    return in_ghosts(x[: len(x) // size * size], size)
-
-
-def last_as_it_was(x: Tensor, size: int) -> Tensor:
-    whole = len(x) // size * size
-    return torch.cat([in_ghosts(x[:whole], size), x[whole:]])
-
-
-def as_many_ghosts(x: Tensor, size: int) -> Tensor:
-    """`size` taken for the number of ghosts."""
-    return in_ghosts(x, size, cut=lambda x, size: parts(x, max(1, len(x) // size)))
-
-
-def every_kth(x: Tensor, size: int) -> Tensor:
-    """A ghost is every k-th picture, not those that follow one another."""
-    count, out = len(x) // size, torch.empty_like(x)
-    for k in range(count):
-        out[k::count] = normalized(x[k::count])
-    return out
-
-
-def standard_plus_eps(x: Tensor, size: int) -> Tensor:
-    axes = axes_but_channel(x)
-    return torch.cat(
-        [
-            (ghost - ghost.mean(axes, keepdim=True)) / (ghost.std(axes, keepdim=True, unbiased=False) + 1e-5)
-            for ghost in parts(x, size)
-        ]
-    )
-
-
-def all_channels(x: Tensor, size: int) -> Tensor:
-    return in_ghosts(x, size, axes=tuple(range(x.ndim)))
-
-
-def each_place(x: Tensor, size: int) -> Tensor:
-    return in_ghosts(x, size, axes=(0,))
-
-
-def each_picture(x: Tensor, size: int) -> Tensor:
-    return in_ghosts(x, size, cut=lambda x, size: x.split(1))
+def in_ghosts(x: Tensor, size: int, cut=parts, dims=axes_but_channel, unbiased: bool = False) -> Tensor:
+    """A right answer. cut: (x, size) → ghosts; dims: a ghost → the axes to average over."""
+    normalized = []
+    for ghost in cut(x, size):
+        var, mean = torch.var_mean(ghost, dims(ghost), unbiased=unbiased, keepdim=True)
+        normalized.append((ghost - mean) / (var + 1e-5).sqrt())
+    return torch.cat(normalized)
 
 
 EXERCISES = {
@@ -146,17 +118,12 @@ EXERCISES = {
             "5 pictures in pieces of 4": made_case(5, 4, None),
         },
         mistakes={
-            "equal_weights": leaving(share=lambda n, total, size: 1 / pieces_of(total, size)),
-            "sum_of_means": leaving(share=lambda n, total, size: 1.0),
-            "whole_pieces": leaving(share=lambda n, total, size: 1 / (total // size)),
-            "size_for_length": leaving(share=lambda n, total, size: size / total),
-            "sum_over_pictures": leaving(share=lambda n, total, size: float(n)),
-            "last_piece_alone": leaving(reset="each"),
-            "old_gradient": leaving(reset="never"),
-            "left_out": leaving(last=False),
-            "one_batch": lambda network, x, y, size: accumulated(network, x, y, len(x)),
-            "step_each": leaving(step="each"),
-            "step": leaving(step="end"),
+            "equal_weights": partial(accumulated, share=lambda pieces: 1 / pieces),
+            "sum_of_means": partial(accumulated, share=lambda pieces: 1.0),
+            "last_piece_alone": partial(accumulated, reset="each"),
+            "old_gradient": partial(accumulated, reset="never"),
+            "all_at_once": lambda network, x, y, size: accumulated(network, x, y, len(x)),
+            "step": partial(accumulated, step=True),
         },
     ),
     "ghosts-of-any-batch": Code(
@@ -164,24 +131,16 @@ EXERCISES = {
         cases=lambda: {
             "6 pictures in ghosts of 2, (6, 3, 2, 3)": (pictures(6, 3, 2, 3), 2),
             "11 pictures in ghosts of 4, (11, 2, 3, 2)": (pictures(11, 2, 3, 2, seed=1), 4),
-            "5 pictures in ghosts of 2, faint ones, (5, 2, 2, 2)": (0.001 * pictures(5, 2, 2, 2, seed=2), 2),
+            "5 pictures in ghosts of 2, nearly black ones, (5, 2, 2, 2)": (0.001 * pictures(5, 2, 2, 2, seed=2), 2),
             "8 sounds in ghosts of 3, (8, 2, 5)": (pictures(8, 2, 5, seed=3), 3),
             "7 rows of numbers in ghosts of 3, (7, 4)": (pictures(7, 4, seed=4), 3),
         },
         axes=("picture", "channel"),
         mistakes={
-            "last_alone": last_alone,
-            "left_out": last_left_out,
-            "last_as_it_was": last_as_it_was,
-            "whole_batch": lambda x, size: normalized(x),
-            "each_picture": each_picture,
-            "as_many_ghosts": as_many_ghosts,
-            "every_kth": every_kth,
-            "divided_by_n_minus_1": lambda x, size: in_ghosts(x, size, unbiased=True),
-            "no_eps": lambda x, size: in_ghosts(x, size, eps=0.0),
-            "eps_outside": standard_plus_eps,
-            "all_channels": all_channels,
-            "each_place": each_place,
+            "last_alone": partial(in_ghosts, cut=torch.split),
+            "left_out": lambda x, size: in_ghosts(x[: len(x) // size * size], size),
+            "divided_by_n_minus_1": partial(in_ghosts, unbiased=True),
+            "all_channels": partial(in_ghosts, dims=lambda ghost: tuple(range(ghost.ndim))),
         },
     ),
 }

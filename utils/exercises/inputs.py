@@ -1,9 +1,10 @@
-"""Made-up inputs on which the exercises of several lessons try an answer."""
+"""What the exercises of several lessons share: made-up inputs, and a look at the functions that an answer calls."""
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-__all__ = ["axes_but_channel", "pictures"]
+__all__ = ["Calls", "axes_but_channel", "pictures"]
 
 
 def pictures(*shape: int, seed: int = 0) -> Tensor:
@@ -18,3 +19,19 @@ def pictures(*shape: int, seed: int = 0) -> Tensor:
 def axes_but_channel(x: Tensor) -> list[int]:
     """The axes that batch normalization averages away: all but the second."""
     return [axis for axis in range(x.ndim) if axis != 1]
+
+
+class Calls(TorchFunctionMode):
+    """Notes which of PyTorch's functions are called inside `with Calls() as calls`, for a task that forbids some.
+
+    Attributes:
+        names: in the order of the calls: "transpose" for `x.transpose(0, 1)`, "T" for `x.T`.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.__self__.__name__ if func.__name__ == "__get__" else func.__name__)
+        return func(*args, **(kwargs or {}))
