@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("build", ".pytest_cache", ".ruff_cache", ".hypothesis")
+FOLDERS = ("build", "kit/build", ".pytest_cache", ".ruff_cache", ".hypothesis")
 EVERYWHERE = ("__pycache__", ".ipynb_checkpoints")
-OURS = ("benchmarks", "notebooks", "tests", "tools", "utils")
+OURS = ("benchmarks", "docs", "kit", "lessons", "notebooks", "study", "tests", "tools", "utils")
 
 
 def targets(root):

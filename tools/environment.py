@@ -1,51 +1,159 @@
-"""Builds `.venv` from the hashed lock, or finds it built. Standard library only."""
+"""Builds `.venv` from the hashed lock, or finds it built, and runs a tool in it. Standard library only.
+
+uv does the work. The stamp is the only sign that `.venv` is finished, and for which lock, project, Python and folder:
+it goes first and is written last, so whatever stopped a set-up, the next one builds anew, from the packages that were
+downloaded already. A changed lock installs and removes what has changed. An activated conda environment is left as is.
+"""
 
 import contextlib
+import errno
+import hashlib
+import importlib.util
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from checks import (
-    GIGABYTE,
-    Failure,
-    cache_folder,
-    check_disk,
-    check_platform,
-    check_python,
-    check_venv,
-    check_writable,
-    existing,
-)
-from stamp import expected_stamp, python_of, stamp_file, to_do, version_of, write_stamp
-
+ROOT = Path(__file__).resolve().parent.parent
 WINDOWS = os.name == "nt"
-
+# What installing the lock writes: on Linux the registry's PyTorch is the CUDA build, elsewhere the one for the CPU.
+NEEDED_GB = 7.0 if sys.platform == "linux" else 2.5
 # A mirror, a proxy or a certificate of the user's must reach pip and uv; settings that would change what is installed,
 # or where, must not.
 KEPT_SETTINGS = re.compile(
-    r"PIP_(INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|PROXY|CERT|CLIENT_CERT|TRUSTED_HOST|TIMEOUT|DEFAULT_TIMEOUT|RETRIES|"
-    r"CACHE_DIR|CONFIG_FILE|KEYRING_PROVIDER)"
-    r"|UV_(DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|INDEX_\w+_(USERNAME|PASSWORD)|FIND_LINKS|NATIVE_TLS|SYSTEM_CERTS|"
-    r"INSECURE_HOST|KEYRING_PROVIDER|CONFIG_FILE|CACHE_DIR|LINK_MODE|HTTP_TIMEOUT|HTTP_RETRIES|CONCURRENT_\w+|OFFLINE)"
+    r"(PIP|UV)_\w*(INDEX|FIND_LINKS|PROXY|CERT|TLS|HOST|TIMEOUT|RETRIES|KEYRING|CACHE_DIR|CONFIG_FILE|OFFLINE|"
+    r"LINK_MODE|CONCURRENT)\w*"
 )
+
+
+class Failure(Exception):
+    """Something that stops the set-up; its text is the one line the user sees."""
 
 
 def say(text):
     print(f"[set-up] {text}", flush=True)
 
 
+def python_of(root):
+    return root / ".venv" / ("Scripts/python.exe" if WINDOWS else "bin/python")
+
+
+def stamp_file(root):
+    return root / ".venv" / "set-up.json"
+
+
+# --- what there is to do
+
+
+def version_of(python):
+    """The major.minor version that an interpreter says it is, or None if it does not run."""
+    command = [str(python), "-I", "-S", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def expected_stamp(root, version):
+    files = [root / name for name in ("requirements.txt", "pyproject.toml", "kit/pyproject.toml")]
+    inputs = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+    return {"folder": str(root), "python": version, "inputs": inputs}
+
+
+def to_do(root, wanted=None):
+    """What is left to do: ("nothing" | "update" | "all", why). `wanted` is the Python version the user named."""
+    if not (root / ".venv").exists():
+        return "all", "there is none yet"
+    try:
+        stamp = json.loads(stamp_file(root).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "all", "the one there is was not finished"
+    version = version_of(python_of(root))
+    expected = expected_stamp(root, version)
+    if stamp.get("folder") != expected["folder"]:
+        return "all", "the folder was moved"
+    if version is None or stamp.get("python") != version:
+        return "all", "its Python is gone"
+    if wanted not in (None, version):
+        return "all", f"it has Python {version}, and {wanted} is wanted"
+    if stamp != expected:
+        return "update", "requirements.txt or pyproject.toml has changed"
+    return "nothing", ""
+
+
+# --- what is looked at before anything is downloaded
+
+
+def check_python(newest, version=sys.version_info[:2], find_spec=importlib.util.find_spec):
+    """Can this Python make an environment for the locked packages?"""
+    found, limit = (".".join(map(str, v)) for v in (version, newest))
+    if version > newest:
+        raise Failure(
+            f"Python {found} is newer than the locked packages support (up to {limit}): install Python {limit}, "
+            f"or name another: PYTHON=/path/to/python{limit} make test"
+        )
+    if missing := [name for name in ("venv", "ensurepip") if find_spec(name) is None]:
+        raise Failure(
+            f"{sys.executable} comes without {' and '.join(missing)}, so no environment can be made. On Debian and "
+            f"Ubuntu: sudo apt install python{found}-venv. Elsewhere name another: PYTHON=/path/to/python3 make test"
+        )
+
+
+def free_gb(root, env):
+    """The least free space of the disks that are written to: the project's, and that of uv's downloads."""
+    cache = Path(env.get("UV_CACHE_DIR") or Path.home()).absolute()
+    while not cache.exists():
+        cache = cache.parent
+    return min(shutil.disk_usage(folder).free for folder in (root, cache)) / 1e9
+
+
+def check_disk(root, env):
+    """Both disks need the space: uv links the packages from its downloads, or copies them to another disk."""
+    need, free = float(env.get("BATCHNORM_DISK_GB") or NEEDED_GB), free_gb(root, env)
+    if free < need:
+        raise Failure(
+            f"Too little disk space: the set-up needs {need:.1f} GB, here and where uv keeps its downloads, and "
+            f"{free:.1f} GB are free. Free some, or put the project (and, by UV_CACHE_DIR, the downloads) on another "
+            "disk. If all is downloaded already, BATCHNORM_DISK_GB=0 skips this check."
+        )
+
+
+@contextlib.contextmanager
+def build_lock(root):
+    """Waits until no other set-up works in this folder. The system frees the lock when its holder ends."""
+    with open(root / "build" / "set-up.lock", "w") as file:
+        if not try_lock(file):
+            say("another set-up is at work in this folder; waiting for it to finish")
+            while not try_lock(file):
+                time.sleep(0.5)
+        yield
+
+
+def try_lock(file):
+    try:
+        if WINDOWS:
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:  # another one has it; any other error is a disk without locks, and we go on without
+        return error.errno not in (errno.EACCES, errno.EAGAIN)
+    return True
+
+
+# --- the set-up
+
+
 def tool_settings(env):
     """The environment of pip and uv: without the user's settings that would change what is installed, or where."""
-    clean = {
-        name: value
-        for name, value in env.items()
-        if not name.startswith(("PIP_", "UV_")) or KEPT_SETTINGS.fullmatch(name)
-    }
+    clean = {k: v for k, v in env.items() if not k.startswith(("PIP_", "UV_")) or KEPT_SETTINGS.fullmatch(k)}
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX"):
         clean.pop(name, None)
     clean.update(PIP_USER="0", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1")
@@ -57,169 +165,128 @@ def tool_settings(env):
 
 def locked_block(lock, name):
     """The lines of one package in the lock: its version and its hashes."""
-    block = re.search(rf"^{re.escape(name)}==(\S+)[^\n]*\\\n(?:[ ]+--hash=\S+(?:[ ]\\)?\n)+", lock, re.MULTILINE)
-    if not block:
-        raise Failure(f"requirements.txt has no hashed entry for {name}: make it anew with `make lock`.")
-    return block.group(0), block.group(1)
+    return re.search(rf"^{re.escape(name)}==\S+[^\n]*\\\n(?:[ ]+--hash=\S+(?:[ ]\\)?\n)+", lock, re.MULTILINE)[0]
 
 
-def run_logged(command, env, root, log):
-    """Runs a tool quietly; what it says goes to a file that a failure can point to."""
-    with open(log, "wb") as out:
-        return subprocess.run(
-            command, env=env, cwd=root, stdout=out, stderr=subprocess.STDOUT, close_fds=WINDOWS
-        ).returncode
-
-
-def remove_old(root):
-    old = root / ".venv"
-    try:
-        if old.is_symlink() or old.is_file():
-            old.unlink()
-        elif old.exists():
-            with contextlib.suppress(FileNotFoundError):
-                stamp_file(root).unlink()  # first, so that half a removal never looks like a whole environment
-            shutil.rmtree(old)
-    except OSError as error:
-        raise Failure(
-            f"The old environment {old} cannot be removed ({error.strerror}): close what runs from it (JupyterLab, "
-            "a kernel), or remove it by hand, and run the same command again."
-        ) from None
-
-
-def make_venv(root, env):
-    log = root / "build" / "set-up.log"
-    if run_logged([sys.executable, "-m", "venv", str(root / ".venv")], env, root, log):
-        raise Failure(f"{sys.executable} could not make the environment .venv (its own words: {log})")
-
-
-def install_uv(root, env):
-    """uv itself, in the version and with the hashes of the lock."""
-    block, version = locked_block((root / "requirements.txt").read_text(encoding="utf-8"), "uv")
-    say(f"2/4 fetching uv {version}, the installer")
-    entry, log = root / "build" / "uv-requirement.txt", root / "build" / "set-up.log"
-    entry.write_text(block, encoding="utf-8")
-    pip = [str(python_of(root / ".venv")), "-m", "pip", "install", "--require-hashes", "--no-deps", "--retries", "2"]
-    if run_logged([*pip, "-r", str(entry)], env, root, log):
-        raise Failure(
-            "The installer uv could not be fetched from the package registry. Is there a network? (A proxy or a mirror "
-            f"is read from HTTPS_PROXY and PIP_INDEX_URL.) Then run the same command again; pip's own words: {log}"
-        )
-
-
-def uv(root, env, *arguments):
-    command = [str(python_of(root / ".venv")), "-m", "uv", "pip", "install", "--python", str(python_of(root / ".venv"))]
-    return subprocess.run([*command, *arguments], env=env, cwd=root, close_fds=WINDOWS).returncode
-
-
-def install_packages(root, env):
-    lock = (root / "requirements.txt").read_text(encoding="utf-8")
-    say(f"3/4 installing {len(re.findall('^[a-z]', lock, re.MULTILINE))} locked packages, several of them large "
-        "(minutes the first time, less than one from uv's cache)")  # fmt: skip
-    if os.stat(existing(cache_folder(env))).st_dev != os.stat(root).st_dev:
-        env = {"UV_LINK_MODE": "copy", **env}  # no link reaches another disk; uv would warn and then copy
-    # Compiled once here: `import torch` then takes half the processor time in each of the many kernels and workers.
-    if uv(root, env, "--require-hashes", "--no-build", "--compile-bytecode", "-r", "requirements.txt"):
-        if min(shutil.disk_usage(place).free for place in (root, existing(cache_folder(env)))) < 0.5 * GIGABYTE:
-            (root / "build" / "set-up.begun").unlink(missing_ok=True)  # the next run measures the disk again
+def install(root, env):
+    """uv in the version of the lock, the locked packages, and the course and its kit as they lie here."""
+    settings, python = tool_settings(env), python_of(root)
+    entry = root / "build" / "uv-requirement.txt"
+    entry.write_text(locked_block((root / "requirements.txt").read_text(encoding="utf-8"), "uv"), encoding="utf-8")
+    # Compiled once: `import torch` then takes half the processor time in each of the many kernels and workers.
+    steps = (
+        (f"pip install -qq --retries 2 --require-hashes --no-deps -r {entry.relative_to(root).as_posix()}", "uv"),
+        ("uv pip sync --require-hashes --no-build --compile-bytecode requirements.txt", "the locked packages"),
+        ("uv pip install --quiet --no-deps --no-build-isolation -e . -e kit", "the course itself"),
+    )
+    for words, what in steps:
+        if subprocess.run([str(python), "-m", *words.split()], env=settings, cwd=root).returncode == 0:
+            continue
+        if free_gb(root, env) < 0.5:
             raise Failure("The disk is full: free some space and run the same command again.")
         raise Failure(
-            "The locked packages could not be installed (uv's own words stand above). If they speak of the network, "
-            "run the same command again when it is back: what was downloaded is kept."
+            f"Installing {what} failed; the reason stands above. If that was the network (a proxy or a mirror is read "
+            "from HTTPS_PROXY and PIP_INDEX_URL), run the same command again: what was downloaded is kept."
         )
-
-
-def install_project(root, env):
-    say("4/4 the course's own package, utils")
-    if uv(root, env, "--quiet", "--no-deps", "--no-build-isolation", "-e", "."):
-        raise Failure("The project itself could not be installed (uv's own words stand above): see pyproject.toml.")
 
 
 def quiet_news(prefix):
     """JupyterLab's question about news from the network is not part of a lesson."""
-    settings = prefix / "share" / "jupyter" / "lab" / "settings"
-    if (settings / "overrides.json").exists():
-        return
-    with contextlib.suppress(OSError):  # somebody else's environment: the question is harmless
-        settings.mkdir(parents=True, exist_ok=True)
+    file = prefix / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    with contextlib.suppress(OSError):  # in somebody else's environment; the question is harmless
+        file.parent.mkdir(parents=True, exist_ok=True)
         wanted = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-        (settings / "overrides.json").write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-
-
-@contextlib.contextmanager
-def build_lock(root):
-    """One set-up at a time. The system frees the lock when its holder, or its tool, has ended: none is stale."""
-    handle = os.open(root / "build" / "set-up.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        if not WINDOWS:
-            os.set_inheritable(handle, True)  # pip or uv, left behind by a killed set-up, keeps the lock to its end
-        waiting = False
-        while not try_lock(handle):
-            if not waiting:
-                say("another set-up is at work in this folder; waiting for it to finish")
-                waiting = True
-            time.sleep(0.5)
-        yield
-    finally:
-        os.close(handle)
-
-
-def try_lock(handle):
-    if WINDOWS:
-        import msvcrt
-
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks, some network disks: go on without one
-    return True
+        if not file.exists():
+            file.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
 
 
 def build(root, newest, env=os.environ):
-    """The environment's Python, built if it has to be."""
-    wanted = None
-    if env.get("PYTHON", "").strip():
-        wanted = f"{sys.version_info.major}.{sys.version_info.minor}"
+    """The environment's Python; the environment is built or brought up to date if it has to be."""
+    wanted = "{}.{}".format(*sys.version_info) if env.get("PYTHON", "").strip() else None
     if to_do(root, wanted)[0] == "nothing":
-        return python_of(root / ".venv")
-    check_python(newest)
-    check_platform()
-    check_venv()
-    check_writable(root)
+        return python_of(root)
+    (root / "build").mkdir(exist_ok=True)
     with build_lock(root):
         task, why = to_do(root, wanted)  # again: the one we waited for may have done it all
         if task == "nothing":
-            return python_of(root / ".venv")
-        begun = root / "build" / "set-up.begun"
-        if task == "all" and not begun.exists():  # what an interrupted set-up has downloaded needs no space again
-            check_disk(root, env)
-        start, settings = time.monotonic(), tool_settings(env)
+            return python_of(root)
+        start = time.monotonic()
         if task == "all":
-            begun.touch()
-            say(f"building the environment .venv: {why}")
-            say(f"1/4 an empty environment, with {sys.executable} (Python {platform.python_version()})")
-            remove_old(root)
-            make_venv(root, settings)
-            install_uv(root, settings)
-            install_packages(root, settings)
-        else:
-            say(f"the environment .venv is brought up to date: {why}")
-            stamp_file(root).unlink()
-        install_project(root, settings)
+            check_python(newest)
+            if not (root / ".venv").exists():  # what an interrupted set-up has downloaded needs no space again
+                check_disk(root, env)
+        say(f"{'building' if task == 'all' else 'changing'} the environment .venv: {why}")
+        stamp_file(root).unlink(missing_ok=True)
+        if task == "all":
+            say("several of its packages are large: minutes the first time, less than one from uv's cache")
+            if subprocess.run([sys.executable, "-m", "venv", "--clear", root / ".venv"], cwd=root).returncode:
+                raise Failure("The folder .venv could not be made anew: close what runs from it, or remove it by hand.")
+        install(root, env)
         quiet_news(root / ".venv")
-        version = version_of(python_of(root / ".venv"))
-        if version is None:
-            raise Failure("The new environment's Python does not run: remove .venv and run the same command again.")
-        write_stamp(root, expected_stamp(root, version))
-        begun.unlink(missing_ok=True)
+        new = stamp_file(root).with_suffix(".new")  # a stamp is there in full or not at all
+        new.write_text(json.dumps(expected_stamp(root, version_of(python_of(root)))) + "\n", encoding="utf-8")
+        os.replace(new, stamp_file(root))
         say(f"done in {time.monotonic() - start:.0f} s")
-    return python_of(root / ".venv")
+    return python_of(root)
+
+
+# --- the command in it
+
+
+def conda_python(root, env=os.environ):
+    """The Python of the activated conda environment of environment.yml, or None if another one, or none, is active."""
+    wanted = re.search(r"^name:\s*(\S+)", (root / "environment.yml").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    active = re.split(r"[\\/]", env.get("CONDA_DEFAULT_ENV", ""))[-1]  # a path, if the environment was made by one
+    prefix = Path(env.get("CONDA_PREFIX", ""))
+    if active != wanted:
+        return None
+    python = prefix / ("python.exe" if WINDOWS else "bin/python")
+    check = "import importlib.metadata as m; m.version('batchnorm-layer-by-layer'); m.version('normdoctor')"
+    if not python.exists() or subprocess.run([python, "-s", "-c", check], capture_output=True).returncode:
+        raise Failure(
+            f"The conda environment {wanted} is active, but the course is not installed in it. "
+            "Complete it with: conda env update -f environment.yml   (or leave it with: conda deactivate)"
+        )
+    say(f"using the conda environment {prefix}")
+    quiet_news(prefix)
+    return python
+
+
+def command_settings(python, env, cwd):
+    """The environment of the command that is run: the same for everybody, whatever their shell has set."""
+    settings = {k: v for k, v in env.items() if k not in ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH")}
+    settings.update(
+        PATH=os.pathsep.join([str(python.parent), env.get("PATH", os.defpath)]),
+        PYTHONNOUSERSITE="1",
+        PYTHONUTF8="1",
+        JUPYTER_PREFER_ENV_PATH="1",  # the environment's own kernel before one of the same name in the home folder
+    )
+    if images := settings.pop("CIFAR10_DIR", "").strip():  # kernels run in notebooks/, where it would mean another one
+        settings["CIFAR10_DIR"] = str(Path(cwd, Path(images).expanduser()).resolve())
+    return settings
+
+
+def main(arguments, newest):
+    try:
+        python = conda_python(ROOT) or build(ROOT, newest)
+    except Failure as failure:
+        print(f"[set-up] {failure}", file=sys.stderr)
+        return 1
+    except (OSError, ValueError) as error:
+        print(f"[set-up] It cannot go on: {error}. Is this a folder where you may write?", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("[set-up] stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    if not arguments:
+        return 0
+    settings = command_settings(python, os.environ, os.getcwd())
+    command = [str(python), "-m", f"tools.{arguments[0]}", *arguments[1:]]
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    if not WINDOWS:
+        os.execve(command[0], command, settings)  # the tool takes our place: Ctrl-C and the exit status are its own
+    process = subprocess.Popen(command, env=settings)
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):  # the tool got it too, and ends as it sees fit
+            return process.wait()

@@ -1,13 +1,14 @@
-"""The door of every make target: is this Python new enough? Then launch.py does the rest.
+"""The door of every make target: is this Python new enough? Then tools.environment does the rest.
 
-    python tools/setup.py                    builds the environment, or finds it built
-    python tools/setup.py SCRIPT [ARGS...]   the same, then runs SCRIPT with the environment's Python
-    python tools/setup.py --suitable         exit status 0 if this Python can build the environment
+    python tools/setup.py                  builds the environment, or finds it built
+    python tools/setup.py NAME [ARGS...]   the same, then runs `python -m tools.NAME` in the environment
+    python tools/setup.py --suitable       exit status 0 if this Python can build the environment
 
 An old Python must get one clear line and not a traceback, so this file keeps to what Python 2.7 can parse: no f-string,
-no annotation, nothing imported that is not in every version.
+no annotation, nothing imported at the top that is not in every version.
 """
 
+import os
 import sys
 
 OLDEST = (3, 11)  # pyproject.toml says the same, and a test holds the two together
@@ -35,9 +36,11 @@ def main():
     if line:
         sys.stderr.write(line + "\n")
         return 1
-    import launch  # a file beside this one, in today's Python
+    # A file that is run has its own folder in front, in which test.py would hide Python's `test`.
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    from tools import environment  # in today's Python
 
-    return launch.main(sys.argv[1:], NEWEST)
+    return environment.main(sys.argv[1:], NEWEST)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """`make test`: which data, ruff, the unit tests with their coverage, then every notebook re-executed and compared.
 
-    python tools/test.py              everything
-    python tools/test.py --notebooks  the notebooks, and the tests that depend on the data in use
-    python tools/test.py --handouts   what `make handouts` gives away, executed as a learner gets it: every cell runs,
+    python -m tools.test              everything but what takes long or needs a browser
+    python -m tools.test --notebooks  the notebooks, and the tests that depend on the data in use
+    python -m tools.test --handouts   what `make handouts` gives away, executed as a learner gets it: every cell runs,
                                       and every check says "not solved yet"
+    python -m tools.test --proofs     the tests marked `proof`, which take long, and `browser`, which need one
+    python -m tools.test --lint       ruff's rules and its format, notebooks included
 
 Every stage runs, also after one has failed; the exit status is 1 if any did.
 """
@@ -15,11 +17,37 @@ import sys
 import time
 from pathlib import Path
 
-from order import long_first
-
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
 NO_TESTS = 5  # pytest's exit status when it found none
+CHOICES = {
+    "notebooks": "the notebooks, and the tests that depend on the data",
+    "handouts": "what is given away",
+    "proofs": "the tests that take long or need a browser",
+    "lint": "ruff",
+}
+# In which order the notebooks start: the long ones first, as measured, and those that are not named here at the end,
+# because the other cores have nothing to do while the last one runs.
+LONG_FIRST = (
+    "what_does_it_do_to_a_network",
+    "how_large_a_learning_rate_does_it_buy_and_why",
+    "what_must_the_gradient_know",
+    "does_it_tame_152_layers",
+    "why_does_it_fail_in_eval_mode",
+    "so_what_is_true",
+    "do_we_still_need_to_normalize_the_input",
+    "what_does_the_batch_size_change",
+    "what_changes_in_production",
+    "how_does_it_work_on_many_machines",
+    "normalize_over_what",
+    "what_else_is_wrong_with_our_layer",
+)
+
+
+def long_first(folder):
+    """All notebooks of a folder, in the order of LONG_FIRST, whatever their numbers are."""
+    rank = {words: place for place, words in enumerate(LONG_FIRST)}
+    return sorted(folder.glob("*.ipynb"), key=lambda path: (rank.get(path.stem[3:], len(rank)), path.name))
 
 
 def cores():
@@ -40,32 +68,36 @@ def parallel(files, available):
 
 
 def stages(root, available, only=""):
-    """(name, command, environment) of each stage; `only`: "notebooks" or "handouts"."""
+    """(name, command, environment) of each stage; `only`: one of CHOICES, or "" for `make test`."""
     python = [sys.executable, "-m"]
     data = ("data", [*python, "utils.data"], {})
+    ruff = [
+        ("ruff", [*python, "ruff", "check", "."], {}),
+        ("ruff's format", [*python, "ruff", "format", "--check", "."], {}),
+    ]
+    if only == "lint":
+        return ruff
+    options, env = parallel(len(list((root / "tests").glob("test_*.py"))), available)
+    unit = [*python, "pytest", "tests", *options]
+    if only == "proofs":
+        return [data, ("proofs", [*unit, "-m", "proof or browser", "--durations=10"], env)]
     paths = long_first(root / "notebooks")
-    options, env = parallel(len(paths), available)
+    options, notebook_env = parallel(len(paths), available)
     compared = [
         "-v", "--nbval", "--nbval-current-env",
         "--nbval-sanitize-with", "tests/nbval_sanitize.cfg", "--nbval-cell-timeout", str(CELL_SECONDS), *options,
     ]  # fmt: skip
     if only == "handouts":
-        making = ("making of handouts", [sys.executable, str(root / "tools" / "handouts.py"), "--expect"], {})
-        return [data, making, ("handouts", [*python, "pytest", "build/handouts-test", *compared], env)]
+        making = ("making of handouts", [*python, "tools.handouts", "--expect"], {})
+        return [data, making, ("handouts", [*python, "pytest", "build/handouts-test", *compared], notebook_env)]
     paths = [path.relative_to(root).as_posix() for path in paths] or ["notebooks"]  # with no path, pytest takes others
     # By itself xdist would take those with most cells first.
     ordered = ["--no-loadscope-reorder"] if "loadfile" in options else []
-    notebooks = ("notebooks", [*python, "pytest", *paths, *compared, *ordered], env)
-    options, env = parallel(len(list((root / "tests").glob("test_*.py"))), available)
+    notebooks = ("notebooks", [*python, "pytest", *paths, *compared, *ordered], notebook_env)
     if only == "notebooks":
-        return [data, ("tests of the data", [*python, "pytest", "tests", "-m", "data", *options], env), notebooks]
-    coverage = ["--cov=utils", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
-    return [
-        data,
-        ("ruff", [*python, "ruff", "check", "."], {}),
-        ("unit tests", [*python, "pytest", "tests", *coverage, *options], env),
-        notebooks,
-    ]
+        return [data, ("tests of the data", [*unit, "-m", "data and not proof and not browser"], env), notebooks]
+    coverage = ["--cov", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
+    return [data, *ruff, ("unit tests", [*unit, "-m", "not proof and not browser", *coverage], env), notebooks]
 
 
 def passed(status, name):
@@ -77,7 +109,7 @@ def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.set_defaults(only="")
     choice = parser.add_mutually_exclusive_group()
-    for word, what in (("notebooks", "the notebooks and the data's tests"), ("handouts", "what is given away")):
+    for word, what in CHOICES.items():
         choice.add_argument(f"--{word}", dest="only", action="store_const", const=word, help=f"only {what}")
     results = {}
     for name, command, extra in stages(ROOT, cores(), parser.parse_args(arguments).only):

@@ -5,6 +5,7 @@ import difflib
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from torch import nn
@@ -93,6 +94,8 @@ def _require_that_it_runs(make_layer: Callable[..., nn.Module], channels: int) -
 
 def _imported(path: str | None) -> Callable[..., nn.Module]:
     module, colon, name = (path or "").partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:  # as `python -m` has it; a console script does not
+        sys.path.insert(0, str(Path.cwd()))
     if not (module and colon and name):
         raise _Stop(f"name a layer as package.module:Layer; given: {path or 'nothing'}")
     try:

@@ -1,0 +1,1 @@
+"""What the Makefile calls, each as `python -m tools.NAME` from the project's folder."""
