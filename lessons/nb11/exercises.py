@@ -8,10 +8,13 @@ from utils.exercises.definitions import Code
 __all__ = ["EXERCISES"]
 
 EPS = 1e-5
+Axes = tuple[int, ...]
 
 
-def normalized(x: Tensor, dims: tuple[int, ...], n_minus_1: bool = False, eps: float = EPS) -> Tensor:
-    return (x - x.mean(dims, keepdim=True)) / (x.var(dims, keepdim=True, unbiased=n_minus_1) + eps).sqrt()
+def normalized(x: Tensor, dims: Axes, correction: int = 0, inside: float = EPS, outside: float = 0.0) -> Tensor:
+    """With an ε added to the variance, inside the root, and one to the root."""
+    root = (x.var(dims, keepdim=True, correction=correction) + inside).sqrt()
+    return (x - x.mean(dims, keepdim=True)) / (root + outside)
 
 
 def made_up(*shape: int, seed: int = 0) -> Tensor:
@@ -23,25 +26,19 @@ def made_up(*shape: int, seed: int = 0) -> Tensor:
     return x
 
 
-# --- 11.2 tokens
-
-
 def texts(*shape: int, seed: int = 0) -> Tensor:
-    """Made-up tokens; the last of the first text is padding."""
+    """Made-up tokens. Of the first text, the values of the first are so close that ε counts; the last is padding."""
     x = made_up(*shape, seed=seed)
+    x[0, 0] *= 0.002
     x[0, -1] = 0
     return x
 
 
-def by_rms(x: Tensor) -> Tensor:
-    return x / (x.square().mean(-1, keepdim=True) + EPS).sqrt()
-
-
-def by_variance(x: Tensor) -> Tensor:
-    return (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, unbiased=False) + EPS)
-
-
-# --- 11.3 patches
+def faint(*shape: int, seed: int = 0) -> Tensor:
+    """Pictures, of which the last is so faint that ε counts."""
+    x = made_up(*shape, seed=seed)
+    x[-1] *= 0.001
+    return x
 
 
 def cut(x: Tensor, size: int) -> Tensor:
@@ -52,8 +49,8 @@ def joined(patches: Tensor) -> Tensor:
     return patches.flatten(4, 5).flatten(2, 3)
 
 
-def by_patches(x: Tensor, size: int, dims: tuple[int, ...] = (1, 3, 5), n_minus_1: bool = False) -> Tensor:
-    return joined(normalized(cut(x, size), dims, n_minus_1))
+def by_patches(x: Tensor, size: int, dims: Axes = (1, 3, 5), **how: float) -> Tensor:
+    return joined(normalized(cut(x, size), dims, **how))
 
 
 def interleaved(x: Tensor, size: int) -> Tensor:
@@ -64,6 +61,8 @@ def not_put_back(x: Tensor, size: int) -> Tensor:
     rows = cut(x, size).permute(0, 2, 4, 1, 3, 5)  # (N, H / size, W / size, C, size, size)
     return normalized(rows, (3, 4, 5)).reshape(x.shape)
 
+
+OUTSIDE = {"inside": 0.0, "outside": EPS}
 
 EXERCISES = {
     "tokens": Code(
@@ -76,35 +75,27 @@ EXERCISES = {
         mistakes={
             "axes_of_pictures": lambda x: normalized(x, (1,)),
             "whole_text": lambda x: normalized(x, (1, 2)),
-            "batch": lambda x: normalized(x, (0, 1)),
-            "over_texts": lambda x: normalized(x, (0,)),
-            "everything": lambda x: normalized(x, (0, 1, 2)),
-            "n_minus_1": lambda x: normalized(x, (2,), n_minus_1=True),
-            "rms": by_rms,
-            "only_the_mean": lambda x: x - x.mean(-1, keepdim=True),
-            "variance": by_variance,
-            "no_eps": lambda x: normalized(x, (2,), eps=0.0),
+            "n_minus_1": lambda x: normalized(x, (2,), correction=1),
+            "eps_outside": lambda x: normalized(x, (2,), **OUTSIDE),
+            "both": lambda x: normalized(x, (2,), correction=1, **OUTSIDE),
+            "no_eps": lambda x: normalized(x, (2,), inside=0.0),
         },
     ),
     "patch-by-patch": Code(
         truth=by_patches,
         cases=lambda: {
             "two pictures of 6 × 4 places, patches of 2 × 2": (made_up(2, 3, 6, 4), 2),
-            "three pictures of 3 × 9 places, patches of 3 × 3": (made_up(3, 2, 3, 9, seed=1), 3),
+            "three pictures of 3 × 9 places, patches of 3 × 3": (faint(3, 2, 3, 9, seed=1), 3),
         },
         axes=("picture", "channel", "row", "column"),
         mistakes={
             "across_patches": lambda x, size: by_patches(x, size, (1, 2, 4)),
             "interleaved": interleaved,
             "each_channel": lambda x, size: by_patches(x, size, (3, 5)),
-            "all_pictures": lambda x, size: by_patches(x, size, (0, 1, 3, 5)),
-            "upright_strips": lambda x, size: by_patches(x, size, (1, 2, 3, 5)),
-            "lying_strips": lambda x, size: by_patches(x, size, (1, 3, 4, 5)),
-            "whole_picture": lambda x, size: normalized(x, (1, 2, 3)),
-            "each_place": lambda x, size: normalized(x, (1,)),
             "not_joined": lambda x, size: normalized(cut(x, size), (1, 3, 5)),
             "not_put_back": not_put_back,
-            "n_minus_1": lambda x, size: by_patches(x, size, n_minus_1=True),
+            "n_minus_1": lambda x, size: by_patches(x, size, correction=1),
+            "eps_outside": lambda x, size: by_patches(x, size, **OUTSIDE),
         },
     ),
 }

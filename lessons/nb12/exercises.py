@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from utils.exercises.definitions import Code, Unusable
+from utils.exercises.differences import compare
 
 __all__ = ["EXERCISES"]
 
 Share = tuple[float, Tensor, Tensor]
+FAR = 500.0
 
 
 def made_up(*sizes: int, channels: int = 3, seed: int = 0) -> list[Tensor]:
@@ -21,7 +23,7 @@ def made_up(*sizes: int, channels: int = 3, seed: int = 0) -> list[Tensor]:
     ]
 
 
-# --- 12.2 merge
+# --- one-share-after-the-other
 
 
 def share(x: Tensor) -> Share:
@@ -29,38 +31,46 @@ def share(x: Tensor) -> Share:
     return len(x), mean, (x - mean).square().sum(0)
 
 
-def two_shares(*sizes: int, seed: int) -> tuple[Share, Share]:
+def two_shares(*sizes: int, seed: int, around: float = 0.0) -> tuple[Share, Share]:
     one, other = made_up(*sizes, seed=seed)
-    return share(one), share(other)
+    return share(one + around), share(other + around)
 
 
 def try_merge(answer, one: Share, other: Share) -> dict:
+    """Far from zero, M is told in words: what rounding makes of it differs from one order of sums to another."""
+    right = merged_with()(one, other)[2]  # before the answer is called: it might change its input
     merged = answer(one, other)
     if not isinstance(merged, (tuple, list)) or len(merged) != 3:
         raise Unusable("Return three things: the count, the means, and M.")
-    return dict(zip(("count", "means", "M"), merged, strict=True))
+    found = dict(zip(("count", "means", "M"), merged, strict=True))
+    if one[1].min() > FAR:
+        found["M"] = "wrong" if compare(found["M"], right, torch.squeeze) else "right"
+    return found
 
 
 def weighted(one: Share, other: Share) -> Tensor:
     return (one[0] * one[1] + other[0] * other[1]) / (one[0] + other[0])
 
 
+def between(one: Share, other: Share, mean: Tensor) -> Tensor:
+    return one[0] * (one[1] - mean) ** 2 + other[0] * (other[1] - mean) ** 2
+
+
 def merged_with(
-    m2: Callable[[Share, Share, Tensor], Tensor] = lambda a, b, mean: between(a, b, mean),
-    mean: Callable[[Share, Share], Tensor] = weighted,
-    count: Callable[[float, float], float] = lambda a, b: a + b,
+    m2: Callable[[Share, Share, Tensor], Tensor | float] = between, mean: Callable[[Share, Share], Tensor] = weighted
 ) -> Callable[[Share, Share], Share]:
-    """A merging in steps, each of which a mistake may replace. `m2`: what comes on top of the two M."""
+    """A merging of which a mistake may replace a step. `m2`: what comes on top of the two M."""
 
     def merge(one: Share, other: Share) -> Share:
         joint = mean(one, other)
-        return count(one[0], other[0]), joint, one[2] + other[2] + m2(one, other, joint)
+        return one[0] + other[0], joint, one[2] + other[2] + m2(one, other, joint)
 
     return merge
 
 
-def between(one: Share, other: Share, mean: Tensor) -> Tensor:
-    return one[0] * (one[1] - mean) ** 2 + other[0] * (other[1] - mean) ** 2
+def squares(one: Share, other: Share, mean: Tensor) -> Tensor:
+    """What lies between the shares, as a difference of sums of squares."""
+    return one[0] * one[1] ** 2 + other[0] * other[1] ** 2 - (one[0] + other[0]) * mean**2
 
 
 def variance_for_m2(one: Share, other: Share) -> Share:
@@ -68,7 +78,7 @@ def variance_for_m2(one: Share, other: Share) -> Share:
     return count, mean, m2 / count
 
 
-# --- 12.3 the way back
+# --- way-back
 
 
 def whole_batch(*sizes: int, seed: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
@@ -88,13 +98,11 @@ def try_backward(answer, normal: list[Tensor], d: list[Tensor], std: Tensor) -> 
 Parts = list[Tensor]
 
 
-def backward(
-    normal: Parts, d: Parts, std: Tensor, means: Callable[[Parts], Parts], first: bool = True, second: bool = True
-) -> Parts:
+def backward(normal: Parts, d: Parts, std: Tensor, means: Callable[[Parts], Parts], second: bool = True) -> Parts:
     """`means`: tensors (n_p, C), one for each process → the mean, (C,), that each process takes."""
     products = [a * b for a, b in zip(d, normal, strict=True)]
     rows = zip(normal, d, means(d), means(products), strict=True)
-    return [(own - first * mean - x_hat * second * product) / std for x_hat, own, mean, product in rows]
+    return [(own - mean - x_hat * second * product) / std for x_hat, own, mean, product in rows]
 
 
 def of_all(parts: Parts) -> Parts:
@@ -113,14 +121,6 @@ def mean_of_means(parts: Parts) -> Parts:
     return [torch.stack(of_each(parts)).mean(0)] * len(parts)
 
 
-def sums(parts: Parts) -> Parts:
-    return [torch.cat(parts).sum(0)] * len(parts)
-
-
-def sum_over_own(parts: Parts) -> Parts:
-    return [torch.cat(parts).sum(0) / len(part) for part in parts]
-
-
 EXERCISES = {
     "one-share-after-the-other": Code(
         truth=merged_with(),
@@ -129,24 +129,16 @@ EXERCISES = {
             "shares of 6 and 2": two_shares(6, 2, seed=0),
             "shares of 3 and 9": two_shares(3, 9, seed=1),
             "a share of 4 and an empty one": two_shares(4, 0, seed=2),
+            "shares of 5 and 3 with means near 1000": two_shares(5, 3, seed=3, around=1000.0),
         },
         form=torch.squeeze,
         axes=("channel",),
         mistakes={
-            "m2_added": merged_with(lambda one, other, mean: 0),
+            "m2_added": merged_with(lambda one, other, mean: 0.0),
             "mean_of_means": merged_with(mean=lambda one, other: (one[1] + other[1]) / 2),
-            "mean_of_means_and_m2_added": merged_with(
-                lambda one, other, mean: 0, mean=lambda one, other: (one[1] + other[1]) / 2
-            ),
-            "weights_exchanged": merged_with(
-                mean=lambda one, other: (other[0] * one[1] + one[0] * other[1]) / (one[0] + other[0])
-            ),
-            "not_squared": merged_with(
-                lambda one, other, mean: one[0] * (one[1] - mean).abs() + other[0] * (other[1] - mean).abs()
-            ),
             "without_counts": merged_with(lambda one, other, mean: (one[1] - mean) ** 2 + (other[1] - mean) ** 2),
             "from_the_first_mean": merged_with(lambda one, other, mean: other[0] * (other[1] - one[1]) ** 2),
-            "one_share_only": merged_with(lambda one, other, mean: other[0] * (other[1] - mean) ** 2),
+            "sums_of_squares": merged_with(squares),
             "variance": variance_for_m2,
         },
     ),
@@ -162,12 +154,9 @@ EXERCISES = {
             "each_its_own": lambda *given: backward(*given, of_each),
             "one_way": lambda *given: backward(*given, own_sum_over_all),
             "mean_of_means": lambda *given: backward(*given, mean_of_means),
-            "not_divided": lambda *given: backward(*given, sums),
-            "divided_by_own_count": lambda *given: backward(*given, sum_over_own),
-            "constant_statistics": lambda *given: backward(*given, of_all, first=False, second=False),
+            "not_divided": lambda *given: backward(*given, lambda parts: [torch.cat(parts).sum(0)] * len(parts)),
+            "constant_statistics": lambda normal, d, std: [each / std for each in d],
             "mean_only": lambda *given: backward(*given, of_all, second=False),
-            "deviation_only": lambda *given: backward(*given, of_all, first=False),
-            "not_by_sigma": lambda normal, d, std: backward(normal, d, torch.ones_like(std), of_all),
         },
     ),
 }

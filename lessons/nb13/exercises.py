@@ -1,5 +1,6 @@
 """The exercises of notebook 13: batch normalization in production."""
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import torch
@@ -33,33 +34,30 @@ def filled(layer: nn.Linear | nn.Conv2d, generator: torch.Generator) -> nn.Linea
     return layer.eval()
 
 
-def scale_and_shift(norm: Norm, eps: bool = True, root: bool = True) -> tuple[Tensor, Tensor]:
-    """What the normalization is in evaluation mode: scale * x + shift."""
-    var = norm.running_var + (norm.eps if eps else 0)
-    scale = norm.weight / (var.sqrt() if root else var)
-    return scale, norm.bias - norm.running_mean * scale
+def scale_of(norm: Norm, eps: float | None = None) -> Tensor:
+    """What the normalization multiplies by in evaluation mode."""
+    return norm.weight / (norm.running_var + (norm.eps if eps is None else eps)).sqrt()
 
 
-def without_gamma(norm: Norm) -> Norm:
-    norm = deepcopy(norm)
-    nn.init.ones_(norm.weight)
-    return norm
+def bias_of(layer: nn.Linear | nn.Conv2d) -> Tensor:
+    return torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias
 
 
 @torch.no_grad()
-def observed(folded, kind: type, before: tuple, after: tuple, x: Tensor) -> dict:
-    """What the folded layer makes of x, and whether the layers it was made of are what they were."""
+def try_folding(answer, first: nn.Module, second: nn.Module, x: Tensor) -> dict:
+    """What the folded layer makes of x, and whether the two that it was made of are what they were."""
+    kind = nn.Linear if isinstance(first, nn.Linear) else nn.Conv2d
+    pair = nn.ModuleList([first, second])
+    before = deepcopy(pair.state_dict())
+    folded = answer(first, second)
     if not isinstance(folded, kind):
         raise Unusable(f"Return one `nn.{kind.__name__}`; this is a {type(folded).__name__}.")
-    same = all(
-        torch.equal(a, b)
-        for one, other in zip(before, after, strict=True)
-        for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True)
-    )
+    after = pair.state_dict()
+    same = before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
     return {"output": folded(x), "given layers": "as they were" if same else "changed"}
 
 
-# --- 13.2 into a linear layer
+# --- into-a-linear-layer
 
 
 def linear_and_norm(inputs: int, outputs: int, bias: bool, seed: int) -> tuple[nn.Linear, nn.BatchNorm1d, Tensor]:
@@ -68,49 +66,31 @@ def linear_and_norm(inputs: int, outputs: int, bias: bool, seed: int) -> tuple[n
     return linear, made_norm(nn.BatchNorm1d, outputs, generator), torch.randn(4, inputs, generator=generator)
 
 
-def try_linear(answer, linear: nn.Linear, norm: nn.BatchNorm1d, x: Tensor) -> dict:
-    before = deepcopy((linear, norm))
-    return observed(answer(linear, norm), nn.Linear, before, (linear, norm), x)
+def folding_linear(
+    weight: Callable = lambda w, scale: w * scale[:, None],
+    bias: Callable = lambda b, mean, scale, beta: (b - mean) * scale + beta,
+    eps: float | None = None,
+) -> Callable[[nn.Linear, nn.BatchNorm1d], nn.Linear]:
+    """An answer, whose new weight and bias a mistake may replace."""
+
+    @torch.no_grad()
+    def fold(linear: nn.Linear, norm: nn.BatchNorm1d) -> nn.Linear:
+        scale = scale_of(norm, eps)
+        folded = nn.Linear(linear.in_features, linear.out_features)
+        folded.weight.copy_(weight(linear.weight, scale))
+        folded.bias.copy_(bias(bias_of(linear), norm.running_mean, scale, norm.bias))
+        return folded
+
+    return fold
 
 
-def as_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-    layer.weight = nn.Parameter(weight.detach().clone())
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.detach().clone())
-    return layer
-
-
-def bias_of(layer: nn.Linear | nn.Conv2d) -> Tensor:
-    return torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias
-
-
-@torch.no_grad()
-def folded_linear(linear: nn.Linear, norm: nn.BatchNorm1d, **how: bool) -> nn.Linear:
-    scale, shift = scale_and_shift(norm, **how)
-    return as_linear(linear.weight * scale[:, None], bias_of(linear) * scale + shift)
-
-
-@torch.no_grad()
-def linear_with(linear: nn.Linear, norm: nn.BatchNorm1d, weight=None, bias=None) -> nn.Linear:
-    """As `folded_linear`, with another weight or bias: functions of (layer, its bias, norm, scale)."""
-    scale, shift = scale_and_shift(norm)
-    own = bias_of(linear)
-    return as_linear(
-        linear.weight * scale[:, None] if weight is None else weight(linear, own, norm, scale),
-        own * scale + shift if bias is None else bias(linear, own, norm, scale),
-    )
-
-
-@torch.no_grad()
 def linear_in_place(linear: nn.Linear, norm: nn.BatchNorm1d) -> nn.Linear:
-    folded = folded_linear(linear, norm)
-    linear.weight.copy_(folded.weight)
-    linear.bias = folded.bias
+    folded = folding_linear()(linear, norm)
+    linear.weight, linear.bias = folded.weight, folded.bias
     return linear
 
 
-# --- 13.3 forwards
+# --- forwards
 
 
 def norm_and_conv(inputs: int, outputs: int, bias: bool, seed: int) -> tuple[nn.BatchNorm2d, nn.Conv2d, Tensor]:
@@ -119,115 +99,62 @@ def norm_and_conv(inputs: int, outputs: int, bias: bool, seed: int) -> tuple[nn.
     return made_norm(nn.BatchNorm2d, inputs, generator), conv, torch.randn(2, inputs, 2, 3, generator=generator)
 
 
-def try_forwards(answer, norm: nn.BatchNorm2d, conv: nn.Conv2d, x: Tensor) -> dict:
-    before = deepcopy((norm, conv))
-    return observed(answer(norm, conv), nn.Conv2d, before, (norm, conv), x)
+def folding_forwards(
+    weight: Callable = lambda w, scale: w * scale,
+    bias: Callable = lambda w, b, scale, shift: w @ shift + b,
+    eps: float | None = None,
+) -> Callable[[nn.BatchNorm2d, nn.Conv2d], nn.Conv2d]:
+    """An answer, whose new weight, (C, C_in), and bias a mistake may replace."""
+
+    @torch.no_grad()
+    def fold(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
+        scale, w = scale_of(norm, eps), conv.weight[:, :, 0, 0]
+        folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
+        folded.weight.copy_(weight(w, scale)[:, :, None, None])
+        folded.bias.copy_(bias(w, bias_of(conv), scale, norm.bias - norm.running_mean * scale))
+        return folded
+
+    return fold
 
 
-def as_conv(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    layer = nn.Conv2d(weight.shape[1], weight.shape[0], 1)
-    layer.weight = nn.Parameter(weight.detach()[:, :, None, None].clone())
-    layer.bias = nn.Parameter(bias.detach().clone())
-    return layer
-
-
-@torch.no_grad()
-def folded_conv(norm: nn.BatchNorm2d, conv: nn.Conv2d, **how: bool) -> nn.Conv2d:
-    scale, shift = scale_and_shift(norm, **how)
-    weight = conv.weight[:, :, 0, 0]  # (C, C_in)
-    return as_conv(weight * scale, weight @ shift + bias_of(conv))
-
-
-@torch.no_grad()
-def conv_with(norm: nn.BatchNorm2d, conv: nn.Conv2d, weight=None, bias=None) -> nn.Conv2d:
-    """As `folded_conv`, with another weight or bias: functions of (w, b, norm, scale, shift)."""
-    scale, shift = scale_and_shift(norm)
-    w, b = conv.weight[:, :, 0, 0], bias_of(conv)
-    return as_conv(
-        w * scale if weight is None else weight(w, b, norm, scale, shift),
-        w @ shift + b if bias is None else bias(w, b, norm, scale, shift),
-    )
-
-
-@torch.no_grad()
-def backwards(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
-    scale, shift = scale_and_shift(norm)
-    return as_conv(conv.weight[:, :, 0, 0] * scale[:, None], bias_of(conv) * scale + shift)
-
-
-@torch.no_grad()
 def conv_in_place(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
-    folded = folded_conv(norm, conv)
-    conv.weight.copy_(folded.weight)
-    conv.bias = folded.bias
+    folded = folding_forwards()(norm, conv)
+    conv.weight, conv.bias = folded.weight, folded.bias
     return conv
 
 
 EXERCISES = {
     "into-a-linear-layer": Code(
-        truth=folded_linear,
-        trial=try_linear,
+        truth=folding_linear(),
+        trial=try_folding,
         cases=lambda: {
             "three inputs, three outputs, with a bias": linear_and_norm(3, 3, True, 0),
             "four inputs, two outputs, without a bias": linear_and_norm(4, 2, False, 1),
         },
         axes=("picture", "output"),
         mistakes={
-            "columns": lambda linear, norm: linear_with(
-                linear, norm, weight=lambda layer, b, n, scale: layer.weight * scale
-            ),
-            "bias_forgotten": lambda linear, norm: linear_with(
-                linear, norm, bias=lambda layer, b, n, scale: n.bias - n.running_mean * scale
-            ),
-            "bias_not_scaled": lambda linear, norm: linear_with(
-                linear, norm, bias=lambda layer, b, n, scale: n.bias + b - n.running_mean * scale
-            ),
-            "mean_not_scaled": lambda linear, norm: linear_with(
-                linear, norm, bias=lambda layer, b, n, scale: n.bias + b * scale - n.running_mean
-            ),
-            "beta_forgotten": lambda linear, norm: linear_with(
-                linear, norm, bias=lambda layer, b, n, scale: (b - n.running_mean) * scale
-            ),
-            "mean_added": lambda linear, norm: linear_with(
-                linear, norm, bias=lambda layer, b, n, scale: n.bias + (b + n.running_mean) * scale
-            ),
-            "gamma_forgotten": lambda linear, norm: folded_linear(linear, without_gamma(norm)),
-            "variance": lambda linear, norm: folded_linear(linear, norm, root=False),
-            "no_eps": lambda linear, norm: folded_linear(linear, norm, eps=False),
-            "weight_only": lambda linear, norm: linear_with(linear, norm, bias=lambda layer, b, n, scale: b),
+            "columns": folding_linear(weight=lambda w, scale: w * scale),
+            "bias_forgotten": folding_linear(bias=lambda b, mean, scale, beta: beta - mean * scale),
+            "bias_not_scaled": folding_linear(bias=lambda b, mean, scale, beta: b + beta - mean * scale),
+            "mean_not_scaled": folding_linear(bias=lambda b, mean, scale, beta: b * scale + beta - mean),
+            "no_eps": folding_linear(eps=0.0),
             "given_layer_changed": linear_in_place,
         },
     ),
     "forwards": Code(
-        truth=folded_conv,
-        trial=try_forwards,
+        truth=folding_forwards(),
+        trial=try_folding,
         cases=lambda: {
             "three channels in, three out, with a bias": norm_and_conv(3, 3, True, 0),
             "two channels in, four out, without a bias": norm_and_conv(2, 4, False, 1),
         },
         axes=("picture", "channel", "row", "column"),
         mistakes={
-            "backwards": backwards,
-            "rows": lambda norm, conv: conv_with(norm, conv, weight=lambda w, b, n, scale, shift: w * scale[:, None]),
-            "shift_not_convolved": lambda norm, conv: conv_with(
-                norm, conv, bias=lambda w, b, n, scale, shift: b + shift
-            ),
-            "scaled_twice": lambda norm, conv: conv_with(
-                norm, conv, bias=lambda w, b, n, scale, shift: b + (w * scale) @ shift
-            ),
-            "bias_forgotten": lambda norm, conv: conv_with(norm, conv, bias=lambda w, b, n, scale, shift: w @ shift),
-            "weight_only": lambda norm, conv: conv_with(norm, conv, bias=lambda w, b, n, scale, shift: b),
-            "beta_forgotten": lambda norm, conv: conv_with(
-                norm, conv, bias=lambda w, b, n, scale, shift: b - w @ (n.running_mean * scale)
-            ),
-            "mean_forgotten": lambda norm, conv: conv_with(
-                norm, conv, bias=lambda w, b, n, scale, shift: b + w @ n.bias
-            ),
-            "mean_not_scaled": lambda norm, conv: conv_with(
-                norm, conv, bias=lambda w, b, n, scale, shift: b + w @ (n.bias - n.running_mean)
-            ),
-            "variance": lambda norm, conv: folded_conv(norm, conv, root=False),
-            "no_eps": lambda norm, conv: folded_conv(norm, conv, eps=False),
+            "backwards": folding_forwards(lambda w, scale: w * scale[:, None], lambda w, b, s, t: b * s + t),
+            "shift_not_convolved": folding_forwards(bias=lambda w, b, scale, shift: b + shift),
+            "scaled_twice": folding_forwards(bias=lambda w, b, scale, shift: (w * scale) @ shift + b),
+            "bias_forgotten": folding_forwards(bias=lambda w, b, scale, shift: w @ shift),
+            "no_eps": folding_forwards(eps=0.0),
             "given_layer_changed": conv_in_place,
         },
     ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from copy import deepcopy
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,23 @@ from utils.exercises.definitions import Code, Unusable
 
 __all__ = ["EXERCISES"]
 
-# --- 14.2 only γ and β
+
+def watched(network: nn.Module) -> Callable[[], dict[str, str]]:
+    """Tells, when it is called later, whether parameters, buffers and modes are what they are now."""
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    modes = [module.training for module in network.modules()]
+
+    def observed() -> dict[str, str]:
+        same = {
+            "state of the network": all(torch.equal(t, before[n]) for n, t in network.state_dict().items()),
+            "mode of its parts": modes == [module.training for module in network.modules()],
+        }
+        return {what: "unchanged" if is_same else "changed" for what, is_same in same.items()}
+
+    return observed
+
+
+# --- two-numbers-a-channel
 
 NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
 
@@ -41,8 +58,7 @@ def used_twice() -> nn.Sequential:
 
 def try_choosing(answer, network: nn.Module) -> dict:
     """What has become of each parameter: how often it is returned, and whether it learns."""
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    modes = [module.training for module in network.modules()]
+    observed = watched(network)
     chosen = listed(answer(network))
     found = {"list": "with a None" if any(p is None for p in chosen) else "of parameters"}
     for place, module in network.named_modules():
@@ -54,10 +70,7 @@ def try_choosing(answer, network: nn.Module) -> dict:
     own = {id(parameter) for parameter in network.parameters()}
     others = sum(p is not None and id(p) not in own for p in chosen)
     found["rest of the list"] = f"{others} tensors that are no parameters of the network" if others else "nothing"
-    same = all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
-    found["network's numbers"] = "unchanged" if same else "changed"
-    found["mode"] = "unchanged" if modes == [module.training for module in network.modules()] else "changed"
-    return found
+    return found | observed()
 
 
 def listed(result) -> list[Tensor | None]:
@@ -72,66 +85,35 @@ def listed(result) -> list[Tensor | None]:
     return chosen
 
 
-def gammas_and_betas(network: nn.Module, kinds: tuple[type, ...] = NORMS) -> list[nn.Parameter]:
-    return [p for layer in network.modules() if isinstance(layer, kinds) for p in layer.parameters()]
+def of_layers(layers: Iterable[nn.Module]) -> list[nn.Parameter]:
+    return [parameter for layer in layers if isinstance(layer, NORMS) for parameter in layer.parameters()]
 
 
-def letting_learn(choose: Callable[[nn.Module], list], freeze: bool = True, learn: bool = True) -> Callable:
-    """An answer that takes these parameters, freezes everything first if it freezes, and lets the chosen ones learn."""
+def of_all_layers(network: nn.Module) -> list[nn.Parameter]:
+    return of_layers(network.modules())
+
+
+def each_use(network: nn.Module) -> list[nn.Parameter]:
+    """Goes through the network layer by layer, and meets one that is used twice two times."""
+    layers = network._modules.values()
+    return of_layers(layers) + [parameter for layer in layers for parameter in each_use(layer)]
+
+
+def letting_learn(choose: Callable[[nn.Module], list], freeze: bool = True) -> Callable[[nn.Module], list]:
+    """An answer that lets these parameters learn, and freezes everything first if it freezes."""
 
     def answer(network: nn.Module) -> list:
         if freeze:
             network.requires_grad_(False)
         chosen = choose(network)
         for parameter in chosen:
-            if learn and parameter is not None:
-                parameter.requires_grad_()
+            parameter.requires_grad_()
         return chosen
 
     return answer
 
 
-def without_thawing(network: nn.Module) -> list[nn.Parameter]:
-    """Freezes the others, and leaves the chosen ones as they are."""
-    chosen = gammas_and_betas(network)
-    for parameter in network.parameters():
-        if not any(parameter is other for other in chosen):
-            parameter.requires_grad_(False)
-    return chosen
-
-
-def gammas(network: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in with_nones(network)[::2] if parameter is not None]
-
-
-def with_nones(network: nn.Module) -> list[nn.Parameter | None]:
-    return [p for layer in network.modules() if isinstance(layer, NORMS) for p in (layer.weight, layer.bias)]
-
-
-def with_statistics(network: nn.Module) -> list[Tensor]:
-    layers = [layer for layer in network.modules() if isinstance(layer, NORMS)]
-    tensors = [tensor for layer in layers for tensor in (*layer.parameters(), *layer.buffers())]
-    return [tensor for tensor in tensors if tensor.is_floating_point()]
-
-
-def copies(network: nn.Module) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in letting_learn(gammas_and_betas)(network)]
-
-
-def frozen_again(network: nn.Module) -> list[nn.Parameter]:
-    """Goes through modules(), and each decides on all parameters inside it: a block freezes what it shares."""
-    for layer in network.modules():
-        layer.requires_grad_(isinstance(layer, NORMS))
-    return gammas_and_betas(network)
-
-
-def each_use(network: nn.Module) -> list[nn.Parameter]:
-    """Goes through the network layer by layer, and meets one that is used twice two times."""
-    found = [] if not isinstance(network, NORMS) else list(network.parameters())
-    return found + [parameter for layer in network._modules.values() for parameter in each_use(layer)]
-
-
-# --- 14.3 leaks
+# --- who-sees-the-future
 
 SYMBOLS, CHANNELS, PLACES = 17, 6, 9
 
@@ -168,7 +150,7 @@ def back(width: int = 3) -> nn.Sequential:
     return nn.Sequential(nn.ConstantPad1d((width - 1, 0), 0.0), nn.Conv1d(CHANNELS, CHANNELS, width), nn.Tanh())
 
 
-def made_reader(make: Callable[[], list[nn.Module]], *, mode: str, asked: str) -> tuple[nn.Module, Tensor, bool]:
+def made_reader(make: Callable[[], list[nn.Module]], mode: str, asked: str) -> tuple[nn.Module, Tensor, bool]:
     """A reader in a mode, texts, and the mode that is asked for; "frozen": in training, but one normalization is not.
 
     Its weights and what it remembers are those of a network that has been in use.
@@ -191,35 +173,23 @@ def readers() -> dict[str, tuple]:
     def batch() -> list[nn.Module]:
         return [back(), nn.BatchNorm1d(CHANNELS), back(2), nn.BatchNorm1d(CHANNELS)]
 
-    def dropout() -> list[nn.Module]:
-        return [back(), nn.Dropout(0.3), back(2)]
-
-    return {
-        "causal convolutions alone, evaluation mode asked for": made_reader(
-            lambda: [back(), back(2)], mode="evaluation", asked="evaluation"
-        ),
-        "convolutions padded on both sides, evaluation mode asked for": made_reader(
-            lambda: [nn.Conv1d(CHANNELS, CHANNELS, 3, padding=1)], mode="evaluation", asked="evaluation"
-        ),
-        "a first normalization, training mode asked for": made_reader(batch, mode="evaluation", asked="training"),
-        "a first normalization, evaluation mode asked for": made_reader(batch, mode="frozen", asked="evaluation"),
-        "a second normalization, evaluation mode asked for": made_reader(
-            lambda: [back(), nn.GroupNorm(1, CHANNELS)], mode="training", asked="evaluation"
-        ),
-        "a third normalization, training mode asked for": made_reader(
-            lambda: [back(), EachPlace()], mode="training", asked="training"
-        ),
-        "dropout, training mode asked for": made_reader(dropout, mode="training", asked="training"),
-        "a normalization in chunks of four places, evaluation mode asked for": made_reader(
-            lambda: [back(), Chunks()], mode="evaluation", asked="evaluation"
-        ),
-    }
+    evaluation, training = "evaluation", "training"
+    rows = [
+        ("causal convolutions alone", lambda: [back(), back(2)], evaluation, evaluation),
+        ("a padded convolution", lambda: [nn.Conv1d(CHANNELS, CHANNELS, 3, padding=1)], evaluation, evaluation),
+        ("a first normalization", batch, evaluation, training),
+        ("a first normalization", batch, "frozen", evaluation),
+        ("a second normalization", lambda: [back(), nn.GroupNorm(1, CHANNELS)], training, evaluation),
+        ("a third normalization", lambda: [back(), EachPlace()], training, training),
+        ("dropout", lambda: [back(), nn.Dropout(0.3), back(2)], training, training),
+        ("a normalization in chunks of four places", lambda: [back(), Chunks()], evaluation, evaluation),
+    ]
+    return {f"{name}, {asked} mode asked for": made_reader(make, mode, asked) for name, make, mode, asked in rows}
 
 
 def try_leaks(answer, network: nn.Module, x: Tensor, training: bool) -> dict:
     """What it says, and whether the network is as it was."""
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    modes = [module.training for module in network.modules()]
+    observed = watched(network)
     result = answer(network, x, training)
     if result is None:
         raise Unusable("Nothing comes back. Is a `return` missing?")
@@ -227,69 +197,41 @@ def try_leaks(answer, network: nn.Module, x: Tensor, training: bool) -> dict:
         raise Unusable(f"Return True or False; this is a tensor of shape {tuple(result.shape)}.")
     if not isinstance(result, Tensor) and type(result).__name__ not in ("bool", "bool_", "int"):
         raise Unusable(f"Return True or False; this is a {type(result).__name__}.")
-    same = all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
-    return {
-        "answer": str(bool(result)),
-        "network's numbers": "unchanged" if same else "changed",
-        "modes of its parts": "unchanged" if modes == [module.training for module in network.modules()] else "changed",
-    }
+    return {"answer": str(bool(result)), **observed()}
 
 
 @torch.no_grad()
-def judged(
-    network: nn.Module,
-    x: Tensor,
-    training: bool,
-    *,
-    mode: str = "asked",
-    after: str = "all restored",
-    last_only: bool = False,
-    own_place: bool = False,
-    seeded: bool = True,
-) -> bool:
-    """A right answer, each step of which a mistake may change.
-
-    Args:
-        network: as in the exercise; so are x and training.
-        mode: in which it is tested: "asked", "as it is", "training", or "evaluation".
-        after: "all restored", "statistics" (they are left changed, the modes are not), "modes" (left changed, the
-            statistics are not), "parts" (the whole is brought back to its mode, parts are not), "nothing restored".
-        last_only: only the last symbol is changed.
-        own_place: what is said at the changed place counts, too.
-        seeded: each time with the same random numbers.
-    """
-    state = deepcopy(network.state_dict())
-    modes, whole = [(module, module.training) for module in network.modules()], network.training
-    if mode != "as it is":
-        network.train(training if mode == "asked" else mode == "training")
-    found, seed = False, 0
-    for t in range(x.shape[1] - 1 if last_only else 1, x.shape[1]):
+def leaky(reader: nn.Module, x: Tensor, first: int = 1, own_place: bool = False, seeded: bool = True) -> bool:
+    """Whether a change from some place on, `first` or later, is seen before it, or at that place itself as well."""
+    found = False
+    for t in range(first, x.shape[1]):
         changed = x.clone()
         changed[:, t:] = (x[:, t:] + 1) % SYMBOLS
         said = []
         for text in (x, changed):
-            torch.manual_seed(seed)
-            seed += not seeded
-            said.append(network(text)[..., : t + own_place])
+            if seeded:
+                torch.manual_seed(0)
+            said.append(reader(text)[..., : t + own_place])
         found = found or (said[0] - said[1]).abs().max().item() > 1e-5
-    if after in ("all restored", "modes", "parts"):
-        network.load_state_dict(state)
-    if after in ("all restored", "statistics"):
-        for module, was in modes:
-            module.training = was
-    if after == "parts":
-        network.train(whole)
     return found
 
 
-def testing(**changes):
-    """An answer that differs from `judged` in these steps."""
-    return lambda network, x, training: judged(network, x, training, **changes)
+def on_a_copy(test: Callable[[nn.Module, Tensor], bool]) -> Callable[[nn.Module, Tensor, bool], bool]:
+    """An answer: a test of a copy, in the mode that is asked for."""
+    return lambda network, x, training: test(deepcopy(network).train(training), x)
+
+
+def with_all_parts_in_its_mode(network: nn.Module, x: Tensor, training: bool) -> bool:
+    state, was = deepcopy(network.state_dict()), network.training
+    found = leaky(network.train(training), x)
+    network.load_state_dict(state)
+    network.train(was)
+    return found
 
 
 EXERCISES = {
     "two-numbers-a-channel": Code(
-        truth=letting_learn(gammas_and_betas),
+        truth=letting_learn(of_all_layers),
         trial=try_choosing,
         cases=lambda: {
             "layers in a row": (in_a_row(),),
@@ -299,41 +241,23 @@ EXERCISES = {
         mistakes={
             "one_axis": letting_learn(lambda network: [p for p in network.parameters() if p.ndim == 1]),
             "by_name": letting_learn(lambda network: [p for name, p in network.named_parameters() if "norm" in name]),
-            "one_kind": letting_learn(lambda network: gammas_and_betas(network, (nn.BatchNorm2d,))),
-            "not_deep": letting_learn(
-                lambda network: [p for m in network.children() if isinstance(m, NORMS) for p in m.parameters()]
-            ),
-            "nothing_frozen": letting_learn(gammas_and_betas, freeze=False),
-            "all_frozen": letting_learn(gammas_and_betas, learn=False),
-            "not_thawed": without_thawing,
-            "only_returned": letting_learn(gammas_and_betas, freeze=False, learn=False),
-            "no_beta": letting_learn(gammas),
-            "none": letting_learn(with_nones),
-            "statistics": letting_learn(with_statistics),
-            "copies": copies,
-            "frozen_again": frozen_again,
+            "not_deep": letting_learn(lambda network: of_layers(network.children())),
+            "nothing_frozen": letting_learn(of_all_layers, freeze=False),
             "twice": letting_learn(each_use),
         },
     ),
     "who-sees-the-future": Code(
-        truth=judged,
+        truth=on_a_copy(leaky),
         trial=try_leaks,
         cases=readers,
         seconds=20,
         mistakes={
-            "own_place": testing(own_place=True),
-            "finds_nothing": lambda network, x, training: False,
-            "last_symbol": testing(last_only=True),
-            "mode_as_it_is": testing(mode="as it is"),
-            "always_evaluation": testing(mode="evaluation"),
-            "always_training": testing(mode="training"),
-            "random": testing(seeded=False),
-            "random_and_left": testing(seeded=False, after="nothing restored"),
-            "random_and_statistics": testing(seeded=False, after="statistics"),
-            "nothing_restored": testing(after="nothing restored"),
-            "statistics_left": testing(after="statistics"),
-            "mode_left": testing(after="modes"),
-            "mode_of_parts": testing(after="parts"),
+            "own_place": on_a_copy(partial(leaky, own_place=True)),
+            "last_symbol": on_a_copy(lambda reader, x: leaky(reader, x, first=x.shape[1] - 1)),
+            "mode_as_it_is": lambda network, x, training: leaky(deepcopy(network), x),
+            "random": on_a_copy(partial(leaky, seeded=False)),
+            "nothing_restored": lambda network, x, training: leaky(network.train(training), x),
+            "mode_of_parts": with_all_parts_in_its_mode,
         },
     ),
 }

@@ -2,6 +2,8 @@
 
 import copy
 import dis
+import functools
+import inspect
 import re
 import types
 import warnings
@@ -69,12 +71,11 @@ def _examine_choice(exercise: Choice, answer: Any) -> tuple[str, str]:
 
 
 def _examine_number(exercise: Number, answer: Any) -> tuple[str, str]:
-    value = None if isinstance(answer, str) else as_tensor(answer)
-    if value is None and hasattr(answer, "__float__"):
-        value = torch.tensor(float(answer), dtype=torch.float64)  # a fraction
-    if value is None or value.numel() != 1 or value.is_complex():
+    value = as_tensor(answer)
+    try:
+        given = (answer if value is None else value).__float__()  # unlike float(), it reads no text
+    except (AttributeError, TypeError, ValueError, OverflowError, RuntimeError):  # the last: of several values
         return "wrong_type", f"Give one number, such as 0.5; this is a {type(answer).__name__}."
-    given = value.double().item()
     if abs(given - exercise.right) <= exercise.tolerance:
         return "", ""
     for mistake in exercise.mistakes:
@@ -90,8 +91,10 @@ def _examine_number(exercise: Number, answer: Any) -> tuple[str, str]:
 
 
 def _examine_code(number: str, exercise: Task, answer: Any) -> Verdict:
-    if not callable(answer):
-        message = f"Hand over the function or class itself, without calling it; this is a {type(answer).__name__}."
+    asked = "class" if isinstance(exercise.code.truth, type) else "function or class"
+    made = asked == "class" and not (isinstance(answer, (type, functools.partial)) or inspect.isroutine(answer))
+    if made or not callable(answer):
+        message = f"Hand over the {asked} itself, without calling it; this is a {type(answer).__name__}."
         return Verdict(number, "not right yet", "not_callable", message)
     results: Results = {}
     changed: list[str] = []

@@ -23,7 +23,9 @@ __all__ = [
     "Exercise",
     "Mistake",
     "Number",
+    "Task",
     "Unusable",
+    "call",
     "find",
     "of_notebook",
 ]
@@ -163,7 +165,8 @@ class Answers:
 
     Attributes:
         right: at least two, differently written; the notebook's own solution comes on top.
-        wrong: (the key of the message that it must get, the answer).
+        wrong: (the key of the message that it must get, the answer), at least three, in other words than in
+            `Code.mistakes`, which are tried as well; at least one is no expected mistake.
     """
 
     right: Sequence[Any]

@@ -22,11 +22,19 @@ class Difference:
 
 
 def as_tensor(value: Any) -> Tensor | None:
-    """A tensor, an array, a number, or a list of numbers as a tensor without history; None for anything else."""
+    """A tensor, an array, a number, or a list of numbers as a tensor without history; None for anything else.
+
+    None as well for a tensor that is sparse, quantized, nested, or without values (of the device meta), and for a
+    number that no tensor holds, such as 10**30.
+    """
     if isinstance(value, Tensor):
-        return value.detach().cpu()
+        plain = value.layout == torch.strided and not (value.is_quantized or value.is_meta or value.is_nested)
+        return value.detach().cpu() if plain else None
     if isinstance(value, (bool, int, float, complex, np.ndarray, np.generic)):
-        return torch.as_tensor(np.asarray(value).copy())
+        try:
+            return torch.as_tensor(np.asarray(value).copy())
+        except (TypeError, ValueError):  # an array of objects, of texts
+            return None
     if isinstance(value, (list, tuple)) and value:
         parts = [as_tensor(part) for part in value]
         if all(part is not None and part.shape == parts[0].shape for part in parts):
@@ -46,12 +54,15 @@ def compare(
         axes: what the axes of the tensor are called.
     """
     if isinstance(expected, str):
-        return None if given == expected else Difference("wrong_values", f"it is {_short(given)}, not {expected}.")
+        same = isinstance(given, str) and given == expected
+        return None if same else Difference("wrong_values", f"it is {_short(given)}, not {expected}.")
     if given is None:
         return Difference("returns_none", "it is None. Is a `return` missing?")
     mine, true = as_tensor(given), as_tensor(expected)
     if mine is None:
-        return Difference("wrong_type", f"it is a {type(given).__name__}, where a {_kind(true)} is asked for.")
+        return Difference(
+            "wrong_type", f"it is {_named(given)}, where a {'tensor' if true.ndim else 'number'} is asked for."
+        )
     raw = tuple(mine.shape), tuple(true.shape)
     mine, true = form(mine), form(true)
     if mine.shape != true.shape:
@@ -64,8 +75,19 @@ def compare(
     return _values(mine, *exact, axes)
 
 
-def _kind(true: Tensor) -> str:
-    return "tensor" if true.ndim else "number"
+def _named(value: Any) -> str:
+    """What a value is that `as_tensor` refuses."""
+    if isinstance(value, Tensor):
+        kinds = {"meta": value.is_meta, "quantized": value.is_quantized, "nested": value.is_nested}
+        kind = next((kind for kind, so in kinds.items() if so), str(value.layout).removeprefix("torch."))
+        return f"a {kind} tensor, whose values cannot be compared"
+    if isinstance(value, int):
+        return f"a number of {value.bit_length()} bits, too large for a tensor"
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype.name}"
+    if isinstance(value, (list, tuple)):
+        return f"a {type(value).__name__} whose parts differ in shape, or are no numbers"
+    return f"a {type(value).__name__}"
 
 
 def _short(value: Any) -> str:

@@ -1,17 +1,16 @@
 """Runs a learner's code so that nothing it does can spoil the notebook: it may raise, hang, print or ask for memory.
 
-Time is limited by a timer's signal where there is one (POSIX, main thread), elsewhere by a second thread. Neither
-can interrupt a single long call into C, such as `sum(range(10**11))`. Memory is limited three times: no tensor
-operation may make a tensor above the limit, which is found out before it is made; on Linux, the address space may not
-grow by more than 4 GB, nor the memory in use by more than 1 GB, which is looked at every 50 ms.
+Time is limited by a timer's signal where there is one (POSIX, main thread), elsewhere by a second thread. Code that
+catches everything is stopped as well: when the time is up, the error comes back at each further step, so that none of
+the handlers around a step can be the last. In a thread it comes back once, which an `except` inside another outlives.
+Neither can interrupt a single long call into C, such as `sum(range(10**11))`. Memory is limited by `memory`; how much
+of it is in use is looked at every 50 ms, and may not grow by more than 1 GB.
 """
 
 import contextlib
 import ctypes
 import io
-import math
 import os
-import re
 import signal
 import sys
 import threading
@@ -19,39 +18,28 @@ import time
 import traceback
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
+from utils.exercises.memory import MEGABYTE, TENSOR_BYTES, TensorLimit, TooLarge, address_limit, is_allocation, statm
+from utils.lessons import LESSONS
 
-__all__ = ["MEGABYTE", "Outcome", "Place", "TimeUp", "TooLarge", "is_allocation", "place", "run"]
+__all__ = ["Outcome", "Place", "TimeUp", "TooLarge", "is_allocation", "place", "run"]
 
-MEGABYTE = 2**20
-TENSOR_BYTES = 256 * MEGABYTE
 GROWTH = 1024 * MEGABYTE  # of the resident memory
-ADDRESSES = 4096 * MEGABYTE  # growth of the address space
 TICK = 0.05
-PATIENCE = 1.0  # seconds between two attempts to stop code that catches everything
-ALLOCATION = re.compile(r"can't allocate memory|not enough memory|out of memory", re.IGNORECASE)
-LIBRARIES = [str(Path(__file__).resolve().parents[1]), os.path.dirname(torch.__file__), os.path.dirname(os.__file__)]
+PATIENCE = 1.0  # seconds between two attempts to stop code that is not the learner's own
+UTILS = Path(__file__).resolve().parents[1]
+LIBRARIES = [str(UTILS), str(LESSONS), os.path.dirname(torch.__file__), os.path.dirname(os.__file__)]
 
 
 class TimeUp(BaseException):
     """The code took too long. No `Exception`, so that the learner's own `except Exception` does not catch it."""
-
-
-class TooLarge(MemoryError):
-    """The code asked for more memory than an exercise can need."""
 
 
 @dataclass
@@ -87,7 +75,7 @@ def run(function: Callable[[], Any], seconds: float = 10.0, tensor_bytes: int = 
 
     def body() -> None:
         try:
-            with _TensorLimit(tensor_bytes):
+            with TensorLimit(tensor_bytes):
                 outcome.value = function()
         except KeyboardInterrupt:
             raise
@@ -100,7 +88,7 @@ def run(function: Callable[[], Any], seconds: float = 10.0, tensor_bytes: int = 
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
         warnings.catch_warnings(record=True, action="always") as warned,
-        _address_limit(),
+        address_limit(),
     ):
         torch.manual_seed(0)
         timed = _with_signal if _has_signal() else _with_thread
@@ -108,101 +96,6 @@ def run(function: Callable[[], Any], seconds: float = 10.0, tensor_bytes: int = 
     lines = [f"{warning.category.__name__}: {warning.message}\n" for warning in warned]
     outcome.printed = printed.getvalue() + "".join(lines)
     return outcome
-
-
-def is_allocation(error: BaseException) -> bool:
-    """Whether an error means that there was not enough memory; PyTorch's own is a RuntimeError."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(ALLOCATION.search(str(error))))
-
-
-# --- memory
-
-
-class _TensorLimit(TorchDispatchMode):
-    """Refuses each operation whose output is larger than the limit, before it is computed."""
-
-    def __init__(self, limit: int):
-        super().__init__()
-        self.limit = limit
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Spares the import of torch._dynamo at the first operation, which takes seconds."""
-        return False
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if self._bound(args, kwargs) > self.limit:
-            self._refuse_above(self._predicted(func, args, kwargs))
-        out = func(*args, **kwargs)
-        self._refuse_above(_bytes(out))
-        return out
-
-    def _refuse_above(self, size: int) -> None:
-        if size > self.limit:
-            raise TooLarge(f"a tensor of {size / MEGABYTE:,.0f} MB, where {self.limit / MEGABYTE:,.0f} MB are allowed")
-
-    @staticmethod
-    def _bound(args: tuple, kwargs: dict) -> int:
-        """More bytes than nearly any operation on these arguments can make: most stay far below the limit."""
-        bound = 16
-        for leaf in tree_leaves((args, kwargs)):
-            if isinstance(leaf, Tensor):
-                bound *= max(1, leaf.numel())
-            elif isinstance(leaf, (int, float)) and math.isfinite(leaf) and abs(leaf) > 1:
-                bound *= int(abs(leaf)) + 1
-        return bound
-
-    @staticmethod
-    def _predicted(func: Callable, args: tuple, kwargs: dict) -> int:
-        """The bytes of the output, found out with tensors that have a shape and no memory; 0 if that fails."""
-
-        def meta(leaf: Any) -> Any:
-            if isinstance(leaf, Tensor):
-                return torch.empty_strided(leaf.shape, leaf.stride(), dtype=leaf.dtype, device="meta")
-            return torch.device("meta") if isinstance(leaf, torch.device) else leaf
-
-        names = {argument.name for argument in func._schema.arguments}
-        made = {**tree_map(meta, kwargs), **({"device": "meta"} if "device" in names else {})}
-        try:
-            return _bytes(func(*tree_map(meta, args), **made))
-        except Exception:  # no meta version, or a real mistake, which the real call then reports
-            return 0
-
-
-def _bytes(out: Any) -> int:
-    """The bytes of the largest memory behind a tensor in `out`; a view counts as what it is a view of."""
-    tensors = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor) and leaf.layout == torch.strided]
-    return max((tensor.untyped_storage().nbytes() for tensor in tensors), default=0)
-
-
-@contextlib.contextmanager
-def _address_limit() -> Iterator[None]:
-    """On Linux, let the address space grow by no more than ADDRESSES: `[0] * 10**10` fails at once.
-
-    Left out where CUDA is in use, since it reserves far more addresses than memory.
-    """
-    size = _statm(0) if resource and not torch.cuda.is_initialized() else None
-    if size is None:
-        yield
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = size + ADDRESSES
-    for known in (soft, hard):
-        wanted = wanted if known == resource.RLIM_INFINITY else min(wanted, known)
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-def _statm(column: int) -> int | None:
-    """Bytes of address space (0) or of resident memory (1) of this process; None where Linux does not say."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[column]) * resource.getpagesize()
-    except (OSError, AttributeError):
-        return None
 
 
 # --- time
@@ -213,23 +106,29 @@ def _has_signal() -> bool:
 
 
 def _with_signal(body: Callable[[], None], seconds: float, outcome: Outcome) -> None:
-    end, resident, ended = time.monotonic() + seconds, _statm(1), False
+    attempt, resident, late, ended = time.monotonic() + seconds, statm(1), False, False
 
     def tick(number, frame):
-        nonlocal end, resident
+        nonlocal attempt, resident, late
         if ended:
             return
-        if time.monotonic() > end and _imports(frame):
-            end = time.monotonic() + PATIENCE  # stopped now, it would leave half a module behind
-        if time.monotonic() > end:
-            end += PATIENCE
-            raise TimeUp
-        now = _statm(1)
+        anywhere = time.monotonic() > attempt
+        if anywhere:
+            attempt = time.monotonic() + PATIENCE
+            late = not _imports(frame)  # stopped inside an import, it would leave half a module behind
+        if late:
+            sys.settrace(None)  # a traced function does not start before signals have ceased to arrive
+            stops = anywhere or _is_learners(frame.f_code.co_filename)
+            for _ in _signalled_again(number):
+                if stops:
+                    raise TimeUp
+                return
+        now = statm(1)
         if resident is not None and now is not None and now - resident > GROWTH:
             resident += GROWTH  # not at once again, while the first is on its way out
             raise TooLarge(f"the memory in use grew by more than {GROWTH / MEGABYTE:,.0f} MB")
 
-    before = signal.signal(signal.SIGALRM, tick)
+    before, tracer = signal.signal(signal.SIGALRM, tick), sys.gettrace()
     try:
         signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
         body()
@@ -241,6 +140,43 @@ def _with_signal(body: Callable[[], None], seconds: float, outcome: Outcome) -> 
         ended = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        sys.settrace(tracer)
+
+
+def _signalled_again(number: int) -> map:
+    """Marks a signal as arrived, so that its handler is called at the next step at which Python looks for signals.
+
+    It does so when its first item is asked for: within the handler, a `for` over it, unlike a call, is no such step.
+    """
+    return map(ctypes.pythonapi.PyErr_SetInterruptEx, (number,))
+
+
+def _with_thread(body: Callable[[], None], seconds: float, outcome: Outcome) -> None:
+    late = False
+
+    def trace(frame, event, argument):
+        """Raises TimeUp on the first line after the one that was interrupted. Python drops a trace that raises."""
+        nonlocal late
+        late = late or (event == "exception" and argument[0] is TimeUp)
+        if late and event == "line":
+            raise TimeUp
+        return trace if _is_learners(frame.f_code.co_filename) else None
+
+    def traced() -> None:
+        sys.settrace(trace)
+        body()
+
+    worker = threading.Thread(target=traced, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    while worker.is_alive() and _imports(sys._current_frames().get(worker.ident)):
+        worker.join(PATIENCE)
+    while getattr(sys._current_frames().get(worker.ident), "f_code", None) is trace.__code__:
+        worker.join(TICK / 10)  # interrupted itself, the trace would be dropped at once
+    if worker.is_alive():
+        _interrupt(worker)
+        worker.join(PATIENCE)
+        outcome.error, outcome.unstoppable = outcome.error or TimeUp(), worker.is_alive()
 
 
 def _interrupt(worker: threading.Thread) -> None:
@@ -254,18 +190,6 @@ def _imports(frame: types.FrameType | None) -> bool:
     return frame is not None
 
 
-def _with_thread(body: Callable[[], None], seconds: float, outcome: Outcome) -> None:
-    worker = threading.Thread(target=body, daemon=True)
-    worker.start()
-    worker.join(seconds)
-    while worker.is_alive() and _imports(sys._current_frames().get(worker.ident)):
-        worker.join(PATIENCE)
-    if worker.is_alive():
-        _interrupt(worker)
-        worker.join(PATIENCE)
-        outcome.error, outcome.unstoppable = outcome.error or TimeUp(), worker.is_alive()
-
-
 # --- where it went wrong
 
 
@@ -275,6 +199,7 @@ def place(error: BaseException) -> Place | None:
     return Place(frames[-1].lineno, (frames[-1].line or "").strip()) if frames else None
 
 
+@cache
 def _is_learners(filename: str) -> bool:
     if filename.startswith("<frozen") or "site-packages" in filename:
         return False
