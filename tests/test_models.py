@@ -33,17 +33,16 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 # --- the network -----------------------------------------------------------------------------------------------------
 
 
-def test_five_layers_by_default():
-    assert plan(ConvNet()) == [(3, 16, 2), (16, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1)]
-
-
 @pytest.mark.parametrize(
     ("depth", "widths", "counts"),
-    [(3, (16, 32, 64), (1, 1, 1)), (20, (16, 32, 64), (6, 7, 7)), (50, (4, 5, 6), (16, 17, 17)), (4, (8,), (4,))],
+    [(5, (16, 32, 64), (1, 2, 2)), (20, (16, 32, 64), (6, 7, 7)), (50, (4, 5, 6), (16, 17, 17)), (4, (8,), (4,))],
 )
 def test_the_layers_of_each_stage(depth, widths, counts):
-    got = [out for _, out, _ in plan(ConvNet(depth, widths))]
-    assert got == [width for width, count in zip(widths, counts, strict=True) for _ in range(count)]
+    model = ConvNet(depth, widths)
+    assert all(isinstance(layer, ConvLayer) for layer in model.layers)
+    assert [out for _, out, _ in plan(model)] == [
+        width for width, count in zip(widths, counts, strict=True) for _ in range(count)
+    ]
 
 
 @quick
@@ -103,23 +102,17 @@ def test_with_and_without_hold_the_same_weights(init, norm_layer):
 
 
 @pytest.mark.parametrize("init", ["default", "he", 0.2])
-def test_seeds(init):
-    a, b, c = (ConvNet(3, (4, 6, 8), init=init, seed=seed) for seed in (0, 0, 1))
-    assert same(dict(a.named_parameters()), dict(b.named_parameters()))
-    assert not any(torch.equal(u, v) for u, v in zip(weights(a).values(), weights(c).values(), strict=True))
-
-
-@pytest.mark.parametrize("init", ["default", "he", 0.2])
-def test_the_global_generator_has_no_part_in_it(init):
+def test_the_seed_decides_and_the_global_generator_has_no_part_in_it(init):
     torch.manual_seed(1)
     a = ConvNet(3, (4, 6, 8), init=init)
     torch.manual_seed(2)
-    b = ConvNet(3, (4, 6, 8), init=init)
-    assert same(dict(a.named_parameters()), dict(b.named_parameters()))
     state = torch.get_rng_state()
-    initialize(a, init, 5)
+    b, c = (initialize(ConvNet(3, (4, 6, 8), seed=9), init, seed) for seed in (0, 1))
+    assert same(dict(a.named_parameters()), dict(b.named_parameters()))
+    assert not any(torch.equal(u, v) for u, v in zip(weights(a).values(), weights(c).values(), strict=True))
+    torch.set_rng_state(state)
+    initialize(b, init, 5)
     assert torch.equal(torch.get_rng_state(), state)
-    assert not same(weights(a), weights(b))
 
 
 def test_what_stands_between_the_layers_does_not_matter():
@@ -135,7 +128,7 @@ def test_what_stands_between_the_layers_does_not_matter():
 # --- initialize ------------------------------------------------------------------------------------------------------
 
 
-def big() -> nn.Sequential:
+def several_layers() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(24, 40, 5), nn.BatchNorm2d(40), nn.Conv2d(40, 40, 3, groups=4), nn.Linear(300, 70))
 
 
@@ -147,7 +140,7 @@ def layers_of(model: nn.Sequential) -> list[nn.Module]:
 
 
 def test_default_is_uniform_within_one_over_the_root_of_fan_in():
-    for layer, fan_in in zip(layers_of(initialize(big(), "default", 0)), FAN_INS, strict=True):
+    for layer, fan_in in zip(layers_of(initialize(several_layers(), "default", 0)), FAN_INS, strict=True):
         bound = 1 / math.sqrt(fan_in)
         n = layer.weight.numel()
         for values in (layer.weight, layer.bias):
@@ -160,7 +153,9 @@ def test_default_is_uniform_within_one_over_the_root_of_fan_in():
 
 def test_default_is_what_pytorch_does_by_itself():
     torch.manual_seed(0)
-    for ours, theirs in zip(layers_of(initialize(big(), "default", 0)), layers_of(big()), strict=True):
+    for ours, theirs in zip(
+        layers_of(initialize(several_layers(), "default", 0)), layers_of(several_layers()), strict=True
+    ):
         n = ours.weight.numel()
         assert ours.weight.std().item() == pytest.approx(theirs.weight.std().item(), rel=6 / math.sqrt(n))
         assert ours.weight.abs().max().item() == pytest.approx(theirs.weight.abs().max().item(), rel=0.01)
@@ -169,7 +164,7 @@ def test_default_is_what_pytorch_does_by_itself():
 
 @pytest.mark.parametrize("init", ["he", 0.2, 1])
 def test_he_and_a_number_are_normal_with_that_std_and_no_bias(init):
-    for layer, fan_in in zip(layers_of(initialize(big(), init, 0)), FAN_INS, strict=True):
+    for layer, fan_in in zip(layers_of(initialize(several_layers(), init, 0)), FAN_INS, strict=True):
         std = math.sqrt(2 / fan_in) if init == "he" else init
         z = layer.weight.detach() / std
         n = z.numel()
@@ -179,27 +174,14 @@ def test_he_and_a_number_are_normal_with_that_std_and_no_bias(init):
         assert (layer.bias == 0).all()
 
 
-def test_zero_is_a_standard_deviation():
-    assert all((w == 0).all() for w in weights(initialize(big(), 0, 0)).values())
-
-
 def test_nothing_else_is_touched_and_the_model_comes_back():
-    model = big()
+    model = several_layers()
     model[1].weight.data.fill_(3)
     model[1].running_mean.fill_(2)
     before = copy.deepcopy(model[1].state_dict())
     assert initialize(model, "he", 0) is model
     assert same(model[1].state_dict(), before)
     assert all(p.requires_grad and p.grad is None and p.is_leaf for p in model.parameters())
-
-
-def test_a_bias_more_or_less_changes_no_weight():
-    a, b = nn.Linear(3, 4), nn.Linear(3, 4, bias=False)
-    tail_a, tail_b = nn.Linear(4, 2), nn.Linear(4, 2)
-    initialize(nn.Sequential(a, tail_a), "default", 0)
-    initialize(nn.Sequential(b, tail_b), "default", 0)
-    assert torch.equal(a.weight, b.weight)
-    assert torch.equal(tail_a.weight, tail_b.weight)
 
 
 def test_the_dtype_of_the_layer_does_not_matter():
@@ -214,19 +196,12 @@ def test_the_gpu_gets_the_same_weights():
     )
 
 
-@pytest.mark.parametrize("init", ["xavier", -0.1, None, float("nan"), (0, 1)])
+@pytest.mark.parametrize("init", ["xavier", -0.1, None, float("nan")])
 def test_an_unknown_init_is_refused_before_anything_is_changed(init):
     model = nn.Linear(3, 4)
     before = {name: p.clone() for name, p in model.named_parameters()}
     with pytest.raises(ValueError, match='init is "default", "he" or a standard deviation; given: '):
         initialize(model, init, 0)
     assert same(dict(model.named_parameters()), before)
-
-
-def test_an_unknown_init_of_a_network_is_named():
-    with pytest.raises(ValueError, match="given: 'orthogonal'"):
-        ConvNet(init="orthogonal")
-
-
-def test_layers_are_convlayers():
-    assert all(isinstance(layer, ConvLayer) for layer in ConvNet().layers)
+    with pytest.raises(ValueError, match="given: "):
+        ConvNet(init=init)

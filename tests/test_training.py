@@ -1,16 +1,21 @@
 """utils.training: the loop against a bare one, its history, and what it does when training goes wrong."""
 
+import contextlib
 import copy
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from device_without_float64 import away
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from utils import progress
 from utils.training import CHECK_EVERY, History, evaluate, fit, pick_device
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 def toy(n: int = 24, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,23 +40,23 @@ def sgd(model: nn.Module, lr: float = 0.1) -> torch.optim.Optimizer:
 
 
 class LossAt:
-    """Cross entropy, but at one step (counted from 1) the loss is multiplied by something that is not finite."""
+    """Cross entropy, but at one step (counted from 1) something is added that is not finite; the gradient stays so."""
 
-    def __init__(self, step: int, factor: float = float("inf")):
-        self.step, self.factor, self.calls = step, factor, 0
+    def __init__(self, step: int, extra: float = float("inf")):
+        self.step, self.extra, self.calls = step, extra, 0
 
     def __call__(self, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         loss = F.cross_entropy(outputs, labels)
-        return loss * self.factor if self.calls == self.step else loss
+        return loss + self.extra if self.calls == self.step else loss
 
 
 class Answers(nn.Module):
     """Always the same class; remembers how it was asked."""
 
-    def __init__(self, answer: int = 0, classes: int = 3):
+    def __init__(self):
         super().__init__()
-        self.logits = nn.Parameter(torch.eye(classes)[answer])
+        self.logits = nn.Parameter(torch.eye(3)[0])
         self.inner, self.modes, self.grad = nn.Dropout(), [], []
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -60,16 +65,12 @@ class Answers(nn.Module):
         return self.logits.expand(len(x), -1)
 
 
-def plan(*sizes: int, answer: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of these sizes, in which only the first is all of the class `answer`."""
-    return [(torch.zeros(n, 1), torch.full((n,), answer if k == 0 else answer + 1)) for k, n in enumerate(sizes)]
-
-
 # --- fit: what it computes -------------------------------------------------------------------------------------------
 
 
-def test_training_brings_the_loss_down():
-    model, batches = network(), batches_of()
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+def test_training_brings_the_loss_down(device):
+    model, batches = network().to(device), batches_of()
     history = fit(model, batches, sgd(model), 20, test=batches, progress=False)
     assert isinstance(history, History)
     assert history.loss.shape == (60,)
@@ -102,15 +103,6 @@ def test_it_is_the_bare_loop(steps_an_epoch):
     assert all(torch.equal(a, b) for a, b in zip(bare.state_dict().values(), ours.state_dict().values(), strict=True))
 
 
-def test_evaluation_between_epochs_changes_nothing():
-    losses = []
-    for test in (None, batches_of(seed=1)):
-        model = network()
-        torch.manual_seed(5)
-        losses.append(fit(model, batches_of(), sgd(model), 3, test=test, progress=False).loss.tolist())
-    assert losses[0] == losses[1]
-
-
 def test_a_model_in_evaluation_mode_is_trained_in_training_mode():
     model = Answers().eval()
     fit(model, batches_of(), sgd(model), progress=False)
@@ -119,23 +111,21 @@ def test_a_model_in_evaluation_mode_is_trained_in_training_mode():
     assert model.inner.training
 
 
-def test_the_accuracy_of_each_epoch_is_that_on_the_test_batches():
-    model, test = network(), batches_of(10, 4, seed=1)
-    expected = []
-    batches = batches_of()
+def test_the_accuracy_of_each_epoch_is_that_on_the_test_batches_and_finding_it_changes_nothing():
+    expected, losses, batches, test = [], [], batches_of(), batches_of(10, 4, seed=1)
+    for tested in (None, test):
+        model = network()
 
-    def after_step(step: int) -> None:
-        if step % len(batches) == 0:
-            expected.append(evaluate(copy.deepcopy(model), test))
+        def after_step(step: int, model: nn.Module = model) -> None:
+            if step % len(batches) == 0:
+                expected.append(evaluate(copy.deepcopy(model), test))
 
-    history = fit(model, batches, sgd(model, 0.01), 4, test=test, after_step=after_step, progress=False)
-    assert history.accuracy == expected
+        torch.manual_seed(5)
+        history = fit(model, batches, sgd(model, 0.01), 4, test=tested, after_step=after_step, progress=False)
+        losses.append(history.loss.tolist())
+        assert history.accuracy == (expected[-4:] if tested else [])
+    assert losses[0] == losses[1]
     assert len(set(expected)) > 1, "a test in which the accuracy never changes would show little"
-
-
-def test_without_test_batches_there_is_no_accuracy():
-    model = network()
-    assert fit(model, batches_of(), sgd(model), 2, progress=False).accuracy == []
 
 
 def test_another_loss_function():
@@ -147,181 +137,124 @@ def test_another_loss_function():
     assert history.loss[-1] < 0.2 * first
 
 
-def test_the_scheduler_steps_with_the_optimizer():
-    model = network()
+def test_the_scheduler_steps_with_the_optimizer_and_after_step_counts_from_1_through_all_epochs():
+    model, seen = network(), []
     optimizer = sgd(model, 1.0)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
-    rates = []
-    fit(model, batches_of(), optimizer, 2, scheduler=scheduler, progress=False,
-        after_step=lambda step: rates.append(optimizer.param_groups[0]["lr"]))  # fmt: skip
-    assert rates == [0.5**k for k in range(1, 7)]
-
-
-def test_after_step_counts_from_1_through_all_epochs():
-    model, steps = network(), []
-    fit(model, batches_of(), sgd(model), 3, after_step=steps.append, progress=False)
-    assert steps == list(range(1, 10))
-
-
-def test_an_error_after_a_step_comes_through():
-    model = network()
 
     def after_step(step: int) -> None:
-        if step == 2:
-            raise KeyError("mine")
+        seen.append((step, optimizer.param_groups[0]["lr"]))
 
-    with pytest.raises(KeyError, match="mine"):
-        fit(model, batches_of(), sgd(model), after_step=after_step, progress=True)
+    fit(model, batches_of(), optimizer, 2, scheduler=scheduler, after_step=after_step, progress=False)
+    assert seen == [(k, 0.5**k) for k in range(1, 7)]
 
 
-def test_batches_may_be_a_generator():
+def test_batches_may_be_a_generator_but_there_must_be_some_in_each_epoch():
     model = network()
-    history = fit(model, (batch for batch in batches_of()), sgd(model), progress=True)
-    assert len(history.loss) == 3
-    assert history.stopped is None
-
-
-def test_a_generator_that_is_used_up_is_no_second_epoch():
-    model = network()
-    with pytest.raises(ValueError, match="nothing to train on"):
-        fit(model, (batch for batch in batches_of()), sgd(model), 2, progress=False)
-
-
-@pytest.mark.parametrize("batches", [[], iter([])])
-def test_no_batches(batches):
-    model = network()
-    with pytest.raises(ValueError, match="nothing to train on: the batches are empty"):
-        fit(model, batches, sgd(model), progress=False)
-
-
-@pytest.mark.parametrize("epochs", [0, -2])
-def test_no_epochs(epochs):
-    model = network()
-    with pytest.raises(ValueError, match=f"at least one epoch; given: {epochs}"):
-        fit(model, batches_of(), sgd(model), epochs, progress=False)
-
-
-def test_a_history_of_its_own():
-    a, b = History(), History()
-    assert a.loss.shape == (0,)
-    assert a.accuracy is not b.accuracy
-    assert (a.accuracy, a.seconds, a.stopped) == ([], 0.0, None)
+    assert len(fit(model, iter(batches_of()), sgd(model)).loss) == 3
+    for batches in (iter(batches_of()), []):
+        with pytest.raises(ValueError, match="nothing to train on: the batches are empty"):
+            fit(model, batches, sgd(model), 2)
+    with pytest.raises(ValueError, match="at least one epoch; given: 0"):
+        fit(model, batches_of(), sgd(model), 0)
 
 
 # --- fit: losses that are not finite ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [1, 2, 5, 15, 16, 17, 32, 33, 40])
-@pytest.mark.parametrize("factor", [float("inf"), float("nan")])
-def test_training_stops_where_the_loss_is_not_finite(bad, factor):
-    model, batches = network(), batches_of(8 * 20, 8)
-    loss_function, steps = LossAt(bad, factor), []
-    with np.errstate(all="raise"):
-        history = fit(
-            model, batches, sgd(model), 3, test=batches, loss_function=loss_function, after_step=steps.append,
-            progress=False,
-        )  # fmt: skip
-    assert history.loss.shape == (bad - 1,)
-    assert np.isfinite(history.loss).all()
-    assert history.stopped.startswith(f"Stopped: the loss is {factor} at step {bad}. Try a smaller learning rate")
+@pytest.mark.parametrize("bad", [1, 2, 16, 17, 20, 21, 40])
+@pytest.mark.parametrize("extra", [float("inf"), float("nan")])
+def test_training_stops_where_the_loss_is_not_finite(bad, extra):
+    """The history ends before the bad loss, also if finite ones follow, and up to there nothing is different."""
+    good, model, batches, steps = network(), network(), batches_of(8 * 20, 8), []
+    torch.manual_seed(5)
+    expected = fit(good, batches, sgd(good), 3, progress=False).loss
+    torch.manual_seed(5)
+    history = fit(
+        model, batches, sgd(model), 3, test=batches, loss_function=LossAt(bad, extra), after_step=steps.append,
+        progress=False,
+    )  # fmt: skip
+    assert history.loss.tolist() == expected[: bad - 1].tolist()
+    assert history.stopped.startswith(f"Stopped: the loss is {extra} at step {bad}. Try a smaller learning rate")
     assert bad <= len(steps) < bad + CHECK_EVERY
     assert len(history.accuracy) == (bad - 1) // 20, "epochs that ended well keep their accuracy"
 
 
-def test_one_bad_loss_is_enough_though_finite_ones_follow():
-    """The history ends before the bad one, and what came after it, up to the look at the loss, is not counted."""
-    model, calls = network(), []
-
-    def loss_function(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        calls.append(1)
-        loss = F.cross_entropy(outputs, labels)
-        return loss + float("inf") if len(calls) == 3 else loss  # its gradient is finite all the same
-
-    history = fit(model, batches_of(80, 8), sgd(model), loss_function=loss_function, progress=False)
-    assert len(calls) == 10
-    assert len(history.loss) == 2
-    assert "the loss is inf at step 3." in history.stopped
+def test_training_stops_when_an_update_ruins_the_parameters_after_a_finite_loss():
+    network = nn.Linear(2, 2)
+    batches = [(torch.ones(4, 2), torch.tensor([0, 1, 0, 1]))]
+    optimizer = torch.optim.SGD(network.parameters(), lr=float("inf"))
+    history = fit(network, batches, optimizer, 3, test=batches, progress=False)
+    assert len(history.loss) == 1
+    assert history.accuracy == []
+    assert history.stopped.startswith("Stopped: after step 1 some of the network's parameters are not finite.")
 
 
-def test_up_to_the_bad_step_nothing_is_different():
-    good, bad = network(), network()
-    torch.manual_seed(5)
-    expected = fit(good, batches_of(160, 8), sgd(good), progress=False).loss
-    torch.manual_seed(5)
-    got = fit(bad, batches_of(160, 8), sgd(bad), loss_function=LossAt(19), progress=False).loss
-    assert got.tolist() == expected[:18].tolist()
-
-
-def test_a_learning_rate_far_too_large_stops_training():
-    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 3))
-    history = fit(model, batches_of(), torch.optim.SGD(model.parameters(), lr=1e30), 50, progress=False)
-    assert history.stopped is not None
-    assert f"at step {len(history.loss) + 1}." in history.stopped
-    assert np.isfinite(history.loss).all()
-    assert len(history.loss) < 150
-
-
-@pytest.mark.parametrize("bad", [2, 20])
-def test_why_training_stopped_is_printed(capsys, bad):
-    model = network()
-    history = fit(model, batches_of(240, 8), sgd(model), loss_function=LossAt(bad), progress=True)
-    assert capsys.readouterr().out == history.stopped + "\n"
-
-
-def test_a_run_that_goes_well_prints_only_a_bar(capsys):
-    model = network()
-    fit(model, batches_of(), sgd(model), 2, test=batches_of(), progress=True)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "6" in err
-    assert "step" in err
-
-
+@pytest.mark.parametrize("progress", [True, "seed 1", False])
 @pytest.mark.parametrize("bad", [0, 3])
-def test_without_progress_nothing_is_printed(capsys, bad):
+def test_what_is_printed(capsys, bad, progress):
+    """Why training stopped, if somebody is to see how far it is; where there is no terminal, no bar."""
     model = network()
-    history = fit(model, batches_of(), sgd(model), 2, loss_function=LossAt(bad), test=batches_of(), progress=False)
+    history = fit(model, batches_of(), sgd(model), loss_function=LossAt(bad), test=batches_of(), progress=progress)
     assert (history.stopped is None) == (bad == 0)
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == (f"{history.stopped}\n" if bad and progress else "", "")
+
+
+class Drawn:
+    """A place for bars that writes down what it is told."""
+
+    since = 0.0
+
+    def __init__(self):
+        self.texts = []
+
+    def draw(self, bar) -> None:
+        self.texts.append(str(bar))
+
+    def clear(self) -> None:
+        self.texts.append("")
+
+
+@pytest.mark.parametrize("end", [None, KeyError, KeyboardInterrupt])
+def test_the_bar_says_what_is_running_and_goes_when_training_ends_fails_or_is_interrupted(monkeypatch, end):
+    drawn, model = Drawn(), network()
+    monkeypatch.setattr(progress, "REDRAW", 0.0)
+    monkeypatch.setattr(progress, "_place", lambda: drawn)
+
+    def after_step(step: int) -> None:
+        if step == 3 and end is not None:
+            raise end
+
+    with pytest.raises(end) if end else contextlib.nullcontext():
+        fit(model, batches_of(), sgd(model), 2, test=batches_of(), after_step=after_step, progress="seed 2 of 3")
+    assert drawn.texts[0].startswith("seed 2 of 3: 1 of 6 steps, ")
+    assert drawn.texts[-1] == ""
+    assert drawn.texts[-2].startswith(f"seed 2 of 3: {6 if end is None else 3} of 6 steps")
+    assert any("loss " in text and "test accuracy " in text for text in drawn.texts) == (end is None)
 
 
 # --- evaluate --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("sizes", "expected"), [((1, 9), 0.1), ((9, 1), 0.9), ((5, 5, 1), 5 / 11), ((7,), 1.0)])
-def test_uneven_batches_are_weighted_by_their_images(sizes, expected):
-    accuracy = evaluate(Answers(), plan(*sizes))
-    assert isinstance(accuracy, float)
-    assert accuracy == pytest.approx(expected, abs=1e-12)
-
-
-@settings(max_examples=30, deadline=None)
-@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6), seed=st.integers(0, 2**31))
-def test_how_the_images_are_batched_does_not_matter(sizes, seed):
+@settings(max_examples=50, deadline=None)
+@given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=9), seed=st.integers(0, 2**31))
+def test_each_image_counts_once_however_uneven_the_batches(sizes, seed):
     n = sum(sizes)
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.randn(n, 4, generator=generator), torch.randint(0, 4, (n,), generator=generator)
-    batches = list(zip(x.split(sizes), y.split(sizes), strict=True))
-    expected = (x.argmax(1) == y).sum().item() / n
-    assert evaluate(nn.Identity(), batches) == pytest.approx(expected, abs=1e-12)
-    assert evaluate(nn.Identity(), iter(batches)) == pytest.approx(expected, abs=1e-12)
+    assert (
+        evaluate(nn.Identity(), zip(x.split(sizes), y.split(sizes), strict=True)) == int((x.argmax(1) == y).sum()) / n
+    )
 
 
 def test_the_model_is_asked_in_evaluation_mode_and_without_gradients():
     model = Answers()
-    evaluate(model, plan(2, 2))
-    assert model.modes == [(False, False)] * 2
-    assert model.grad == [False] * 2
+    evaluate(model, batches_of())
+    assert model.modes == [(False, False)] * 3
+    assert model.grad == [False] * 3
     assert torch.is_grad_enabled()
     assert model.training
     assert model.inner.training
-
-
-def test_evaluation_leaves_the_running_statistics_alone():
-    model = network()
-    before = copy.deepcopy(model.state_dict())
-    evaluate(model, batches_of())
-    assert all(torch.equal(a, b) for a, b in zip(before.values(), model.state_dict().values(), strict=True))
 
 
 def modes(model: nn.Module) -> dict[str, bool]:
@@ -329,42 +262,26 @@ def modes(model: nn.Module) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("other", ["1", "3", "4"])
-def test_every_module_gets_its_own_mode_back(training, other):
+def test_every_module_gets_its_own_mode_back_after_an_error_too(training):
     model = network().train(training)
-    model.get_submodule(other).train(not training)  # for instance a frozen normalization
+    model[1].train(not training)  # for instance a frozen normalization
     before = modes(model)
     evaluate(model, batches_of())
     assert modes(model) == before
-    assert set(before.values()) == {True, False}
-
-
-def test_the_modes_come_back_after_an_error_too():
-    model = network()
-    model[1].eval()
-    before = modes(model)
     with pytest.raises(ValueError, match="same length"):
         evaluate(model, [(torch.zeros(4, 3), torch.zeros(3, dtype=torch.long))])
-    assert modes(model) == before
-    with pytest.raises(RuntimeError):
-        evaluate(model, [(torch.zeros(4, 7), torch.zeros(4, dtype=torch.long))])
     assert modes(model) == before
     assert torch.is_grad_enabled()
 
 
-@pytest.mark.parametrize("batches", [[], iter([])])
-def test_nothing_to_evaluate(batches):
-    model = network()
-    with pytest.raises(ValueError, match="nothing to evaluate: the batches are empty"):
-        evaluate(model, batches)
-    assert model.training
-
-
-def test_outputs_that_cannot_be_counted():
+def test_what_cannot_be_evaluated():
     model = Answers()
+    with pytest.raises(ValueError, match="nothing to evaluate: the batches are empty"):
+        evaluate(model, [])
     model.logits.data.fill_(float("nan"))
-    with pytest.raises(ValueError, match="2 of 2 rows of logits contain NaN"):
-        evaluate(model, plan(2))
+    with pytest.raises(ValueError, match="8 of 8 rows of logits contain NaN"):
+        evaluate(model, batches_of())
+    assert model.training
 
 
 # --- the device ------------------------------------------------------------------------------------------------------
@@ -381,23 +298,12 @@ def test_the_best_device_is_picked(monkeypatch, cuda, mps, expected):
     assert device.type == expected
 
 
-def test_the_picked_device_can_compute():
-    assert (torch.ones(2, device=pick_device()) + 1).sum().item() == 4
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_batches_follow_the_model():
-    model = network().cuda()
-    history = fit(model, batches_of(), sgd(model), 5, test=batches_of(), progress=False)
-    assert history.loss[-1] < history.loss[0]
-    assert len(history.accuracy) == 5
-
-
-def test_training_stops_when_an_update_ruins_the_parameters_after_a_finite_loss():
-    network = nn.Linear(2, 2)
-    batches = [(torch.ones(4, 2), torch.tensor([0, 1, 0, 1]))]
-    optimizer = torch.optim.SGD(network.parameters(), lr=float("inf"))
-    history = fit(network, batches, optimizer, 3, test=batches, progress=False)
-    assert len(history.loss) == 1
-    assert history.accuracy == []
-    assert history.stopped.startswith("Stopped: after step 1 some of the network's parameters are not finite.")
+def test_a_device_without_float64_trains_and_counts_the_same():
+    here = network()
+    here[3].p = 0.0
+    there = away(copy.deepcopy(here))
+    batches, gone = batches_of(), [(away(x), away(y)) for x, y in batches_of()]
+    expected = fit(here, batches, sgd(here), 2, test=batches, progress=False)
+    history = fit(there, gone, sgd(there), 2, test=gone, progress=False)
+    np.testing.assert_allclose(history.loss, expected.loss, rtol=1e-5)
+    assert history.accuracy == expected.accuracy

@@ -1,10 +1,11 @@
 """Is everything ready? What the course runs on, checked one by one, each failure with its remedy."""
 
 import importlib
-import importlib.metadata
 import sys
 from dataclasses import dataclass
 from html import escape
+
+from utils.files import reason
 
 __all__ = ["Check", "Checks", "check_environment"]
 
@@ -46,12 +47,12 @@ class Checks(list[Check]):
 
 
 def check_environment() -> Checks:
-    """Ask whether Python, torch, torchvision and the progress bars are there and fit together; nothing is changed.
+    """Ask whether Python, torch and torchvision are there and fit together; nothing is changed.
 
     Returns:
         The `Checks`, failed ones included: nothing is raised.
     """
-    return Checks([_python(), _torch(), _torchvision(), _device(), _widgets()])
+    return Checks([_python(), _torch(), _torchvision(), _device()])
 
 
 def _mark(check: Check) -> str:
@@ -70,7 +71,7 @@ def _torch() -> Check:
     try:
         version = importlib.import_module("torch").__version__
     except (ImportError, OSError) as error:
-        return Check(question, False, f"cannot be imported: {_first_line(error)}", INSTALL)
+        return Check(question, False, f"cannot be imported: {reason(error)}", INSTALL)
     ok = tuple(int(part) for part in version.split("+")[0].split(".")[:2]) >= TORCH
     return Check(question, ok, version, "" if ok else INSTALL)
 
@@ -87,7 +88,7 @@ def _torchvision() -> Check:
                 "two builds that do not fit: one of torch and torchvision is for the CPU only, the other for CUDA",
                 f"install both from one place: {INSTALL}",
             )
-        return Check(question, False, f"cannot be imported: {_first_line(error)}", INSTALL)
+        return Check(question, False, f"cannot be imported: {reason(error)}", INSTALL)
 
 
 def _device() -> Check:
@@ -95,17 +96,5 @@ def _device() -> Check:
     try:
         from utils.training import pick_device
     except (ImportError, OSError) as error:
-        return Check(question, False, f"cannot be asked for without PyTorch: {_first_line(error)}", INSTALL)
+        return Check(question, False, f"cannot be asked for without PyTorch: {reason(error)}", INSTALL)
     return Check(question, True, str(pick_device()))
-
-
-def _widgets() -> Check:
-    question = "Progress bars in the notebook"
-    try:
-        return Check(question, True, f"ipywidgets {importlib.metadata.version('ipywidgets')}")
-    except importlib.metadata.PackageNotFoundError:
-        return Check(question, False, "ipywidgets is not installed", INSTALL)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

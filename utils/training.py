@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.metrics import calculate_acc
+from utils.progress import Bar
 
 __all__ = ["History", "evaluate", "fit", "pick_device"]
 
@@ -51,7 +52,7 @@ def fit(
     loss_function: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     after_step: Callable[[int], None] | None = None,
-    progress: bool = True,
+    progress: bool | str = True,
 ) -> History:
     """Train `model`, where it is, on batches of (inputs, labels).
 
@@ -64,7 +65,8 @@ def fit(
         loss_function: of (outputs, labels), a scalar.
         scheduler: stepped after every optimizer step.
         after_step: called with the number of steps done, after each.
-        progress: show a bar, and print why when training stops early.
+        progress: show a bar, under this name if it is one ("seed 2 of 3"), and print why when training stops early;
+            False for neither.
 
     Returns:
         The `History`. When the loss is not finite, training stops (at most 16 steps later), the history ends with
@@ -77,9 +79,8 @@ def fit(
         raise ValueError(f"training needs at least one epoch; given: {epochs}")
     device = _device_of(model)
     history, pending = History(), []
-    bar = _bar(batches, epochs, progress)
-    step = 0
-    try:
+    step, steps = 0, len(batches) * epochs if hasattr(batches, "__len__") else None
+    with Bar(steps, progress if isinstance(progress, str) else "", shown=bool(progress)) as bar:
         for _ in range(epochs):
             model.train()
             epoch_start, start = step, time.perf_counter()
@@ -92,6 +93,7 @@ def fit(
                     scheduler.step()
                 pending.append(loss.detach())
                 step += 1
+                bar.update()
                 if after_step is not None:
                     after_step(step)
                 if len(pending) == CHECK_EVERY and not _collect(history, pending, bar):
@@ -110,9 +112,7 @@ def fit(
                 break
             if test is not None:
                 history.accuracy.append(evaluate(model, test))
-                bar.set_postfix_str(f"loss {history.loss[-1]:.3f}, test accuracy {history.accuracy[-1]:.3f}")
-    finally:
-        bar.close()
+                bar.update(0, f"loss {history.loss[-1]:.3f}, test accuracy {history.accuracy[-1]:.3f}")
     if history.stopped and progress:
         print(history.stopped)
     return history
@@ -137,7 +137,7 @@ def evaluate(model: nn.Module, batches: Batches) -> float:
     try:
         with torch.no_grad():
             for inputs, labels in batches:
-                correct += calculate_acc(model(inputs.to(device)), labels.to(device)) * len(labels)
+                correct += round(calculate_acc(model(inputs.to(device)), labels.to(device)) * len(labels))
                 count += len(labels)
     finally:
         for module, mode in modes.items():
@@ -156,28 +156,20 @@ def _finite_parameters(model: nn.Module) -> bool:
     return all(bool(parameter.isfinite().all()) for parameter in model.parameters())
 
 
-def _collect(history: History, pending: list[Tensor], bar) -> bool:
+def _collect(history: History, pending: list[Tensor], bar: Bar) -> bool:
     """Move the pending losses into the history; False when one of them is not finite."""
     if not pending:
         return True
-    losses = torch.stack(pending).double().cpu().numpy()
+    losses = torch.stack(pending).cpu().double().numpy()  # on the CPU: Apple's GPU has no float64
     pending.clear()
     finite = np.isfinite(losses)
     good = len(losses) if finite.all() else int(finite.argmin())
     history.loss = np.append(history.loss, losses[:good])
-    bar.update(good)
     if good == len(losses):
-        bar.set_postfix_str(f"loss {losses[-1]:.3f}", refresh=False)
+        bar.update(0, f"loss {losses[-1]:.3f}")
         return True
     history.stopped = (
         f"Stopped: the loss is {losses[good]} at step {len(history.loss) + 1}. "
         "Try a smaller learning rate, another initialization, or look for a layer that divides by zero."
     )
     return False
-
-
-def _bar(batches: Batches, epochs: int, progress: bool):
-    from tqdm.auto import tqdm  # here, since it brings in the notebook's widgets
-
-    total = len(batches) * epochs if hasattr(batches, "__len__") else None
-    return tqdm(total=total, unit="step", leave=False, disable=not progress)
