@@ -1,4 +1,6 @@
-"""utils.layers: what the first layers promise, and the faults they have on purpose."""
+"""utils.layers: the first normalization with the faults it has on purpose, and the layers around a normalization."""
+
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from utils.layers import ConvLayer, FirstBatchNorm2d, FirstBnLayer
+from utils.layers import BatchNorm2d, BnLayer, ConvLayer, FirstBatchNorm2d, FirstBnLayer
 
 quick = settings(max_examples=40, deadline=None)
 sizes = st.integers(1, 6)
@@ -51,15 +53,6 @@ def test_a_and_m_become_the_mean_and_the_std(n, c, seed):
     close(y.std((0, 2, 3)), m.flatten().abs(), atol=1e-4)
 
 
-def test_it_is_the_identity_where_m_is_the_std_and_a_the_mean():
-    norm, x = FirstBatchNorm2d(3), torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    norm(x)
-    with torch.no_grad():
-        norm.m.copy_(norm.stds)
-        norm.a.copy_(norm.means)
-    close(norm(x), x)
-
-
 def test_it_is_pytorchs_layer_up_to_eps_and_the_unbiased_std():
     x = randn(4, 3, 5, 5) * 2 + 1
     values = 4 * 5 * 5
@@ -75,13 +68,8 @@ def test_parameters_are_a_and_m_and_begin_at_0_and_1():
 
 
 def test_evaluation_reuses_the_statistics_of_the_last_batch():
-    norm, first, last, other = (
-        FirstBatchNorm2d(2),
-        randn(3, 2, 4, 4),
-        randn(3, 2, 4, 4, seed=1) * 5 + 2,
-        randn(2, 2, 1, 1),
-    )
-    norm(first)
+    norm, last, other = FirstBatchNorm2d(2), randn(3, 2, 4, 4, seed=1) * 5 + 2, randn(2, 2, 1, 1)
+    norm(randn(3, 2, 4, 4))
     norm(last)
     norm.eval()
     mean, std = last.mean((0, 2, 3)), last.std((0, 2, 3))
@@ -123,51 +111,65 @@ def test_the_gradient_knows_the_statistics():
 
 def test_the_gradients_are_those_of_finite_differences():
     norm = FirstBatchNorm2d(2).double()
-    x, g = randn(3, 2, 2, 2).double().requires_grad_(), randn(3, 2, 2, 2, seed=1).double()
-    gradients = torch.autograd.grad((norm(x) * g).sum(), (x, norm.a, norm.m))
-    h = 1e-6
-    for k, (values, gradient) in enumerate(zip((x, norm.a, norm.m), gradients, strict=True)):
-        direction = randn(*values.shape, seed=k + 2).double()
-        with torch.no_grad():
-            values += h * direction
-            above = (norm(x) * g).sum()
-            values -= 2 * h * direction
-            below = (norm(x) * g).sum()
-            values += h * direction
-        assert ((above - below) / (2 * h)).item() == pytest.approx((gradient * direction).sum().item(), rel=1e-6)
+
+    def function(x: torch.Tensor, a: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(norm, {"a": a, "m": m}, (x,))
+
+    assert torch.autograd.gradcheck(function, (randn(3, 2, 2, 2).double().requires_grad_(), norm.a, norm.m))
 
 
-# --- FirstBnLayer and ConvLayer ---
+# --- FirstBnLayer, BnLayer and ConvLayer ---
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 6)])
 def test_the_shape_is_that_of_the_formula(kernel_size, stride, height, width):
     x = randn(2, 3, height, width)
     expected = (2, 7, *((extent + 2 - kernel_size) // stride + 1 for extent in (height, width)))
     assert FirstBnLayer(3, 7, stride, kernel_size)(x).shape == expected
-    halved = tuple(-(-extent // stride) for extent in (height, width))
-    assert ConvLayer(3, 7, stride, kernel_size)(x).shape == (2, 7, *halved)
+    divided = (2, 7, *(math.ceil(extent / stride) for extent in (height, width)))
+    assert BnLayer(3, 7, stride, kernel_size)(x).shape == divided
+    assert ConvLayer(3, 7, stride, kernel_size)(x).shape == divided
 
 
-def test_the_defaults_halve_the_picture():
-    assert FirstBnLayer(3, 4)(randn(2, 3, 32, 32)).shape == (2, 4, 16, 16)
-    assert ConvLayer(3, 4)(randn(2, 3, 32, 32)).shape == (2, 4, 16, 16)
+@pytest.mark.parametrize("kind", [FirstBnLayer, BnLayer, ConvLayer])
+def test_the_defaults_halve_the_picture(kind):
+    assert kind(3, 4)(randn(2, 3, 32, 32)).shape == (2, 4, 16, 16)
+
+
+@pytest.mark.parametrize("kernel_size", [0, 2, 4])
+def test_an_even_kernel_has_no_middle(kernel_size):
+    with pytest.raises(ValueError, match=f"odd.*given: {kernel_size}"):
+        BnLayer(3, 4, kernel_size=kernel_size)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_the_first_layer_is_the_general_one_with_the_first_normalization(stride):
-    first, general = FirstBnLayer(3, 4, stride), ConvLayer(3, 4, stride, norm_layer=FirstBatchNorm2d)
-    assert {k: v.shape for k, v in first.state_dict().items()} == {k: v.shape for k, v in general.state_dict().items()}
-    general.load_state_dict(first.state_dict())
+@pytest.mark.parametrize(
+    ("kind", "norm", "options"),
+    [
+        (FirstBnLayer, FirstBatchNorm2d, {}),
+        (BnLayer, BatchNorm2d, {}),
+        (BnLayer, BatchNorm2d, {"kernel_size": 5, "norm_first": True}),
+    ],
+)
+def test_each_is_the_general_layer_with_its_normalization(stride, kind, norm, options):
+    layer, general = kind(3, 4, stride, **options), ConvLayer(3, 4, stride, norm_layer=norm, **options)
+    assert layer.conv.bias is general.conv.bias is None  # the normalization would take it away
+    general.load_state_dict(layer.state_dict())
     x = randn(2, 3, 8, 8)
-    assert torch.equal(first(x), general(x))
+    assert torch.equal(layer(x), general(x))
 
 
-@pytest.mark.parametrize("layer", [FirstBnLayer(3, 4), ConvLayer(3, 4, norm_layer=nn.BatchNorm2d)])
-def test_with_a_normalization_the_convolution_has_no_bias(layer):
-    assert layer.conv.bias is None
+@pytest.mark.parametrize("stride", [1, 2])
+def test_in_training_the_finished_layer_is_the_first_but_for_eps_and_the_unbiased_std(stride):
+    """Per channel: the first divides by √(var·n/(n-1)), the finished layer by √(var + eps)."""
+    first, finished = FirstBnLayer(3, 4, stride).double(), BnLayer(3, 4, stride).double()
+    finished.conv.load_state_dict(first.conv.state_dict())
+    x = randn(4, 3, 8, 8).double()
+    y, z = first(x), F.relu(first.conv(x))
+    n, var = z.numel() / 4, z.var((0, 2, 3), keepdim=True, correction=0)
+    close(y * (var * n / (n - 1) / (var + finished.norm.eps)).sqrt(), finished(x), rtol=1e-10, atol=1e-10)
 
 
 def test_without_one_it_has_a_bias_and_nothing_else_is_added():
@@ -191,14 +193,6 @@ def test_the_order_of_normalization_and_relu(norm_first):
     assert (before - after).abs().max() > 0.1
     close(layer(x), before if norm_first else after)
     assert (layer(x).min() >= 0) == norm_first
-
-
-def test_the_course_begins_with_the_normalization_last():
-    layer = ConvLayer(3, 4, norm_layer=FirstBatchNorm2d)
-    assert layer.norm_first is False
-    y = layer(randn(2, 3, 8, 8))
-    close(y.mean((0, 2, 3)), torch.zeros(4))
-    close(y.std((0, 2, 3)), torch.ones(4))
 
 
 def test_the_normalization_is_made_for_the_channels_that_go_out():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import distributed_workers as workers
+import layer_workers
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,6 @@ from utils.models import ConvNet
 
 N = 12  # samples in a batch, all processes together
 SHARES = {  # how many of them each process gets
-    1: {"all": [12]},
     2: {"even": [6, 6], "uneven": [11, 1], "one empty": [0, 12]},
     4: {"even": [3, 3, 3, 3], "uneven": [1, 7, 2, 2], "one empty": [4, 0, 5, 3]},
 }
@@ -55,7 +55,7 @@ def case_of(count: int, share: str, kind: str) -> dict:
 
 @pytest.fixture(scope="module", autouse=True)
 def no_optimizers():
-    """Here nothing is trained: a server that is started now need not import what optimizers do (four seconds)."""
+    """Here nothing is trained: a server that is started now need not import what optimizers do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "PRELOADED", processes.PRELOADED[:1])
         yield
@@ -137,6 +137,12 @@ def test_all_processes_refuse(said, name, words):
     assert said[0][name] == said[1][name]
 
 
+def test_all_processes_refuse_a_bias_that_only_one_has():
+    first, second = run(layer_workers.disagree_about_bias, 2)
+    assert first == second
+    assert "bias: 1 on process 0, 0 on process 1" in first
+
+
 def test_what_is_not_refused(said):
     assert said[0]["two values"] == said[1]["two values"] == "nothing"
     assert said[0]["evaluation"] == "nothing"
@@ -153,6 +159,13 @@ def test_groups_of_processes():
     outputs = run(workers.grouped, 3, [[0, 1], [2]], x)
     for part, expected in zip(torch.cat(outputs).split([2, 1]), x.split([2, 1]), strict=True):
         np.testing.assert_allclose(part, BatchNorm2d(2, dtype=x.dtype)(expected).detach(), atol=1e-12)
+
+
+def test_one_process_can_evaluate_alone_without_running_statistics():
+    x = randn(4, 2, 3, 3) + 1
+    alone, _ = run(layer_workers.evaluate_alone, 2, x, timeout=30)
+    expected = BatchNorm2d(2, track_running_stats=False, dtype=x.dtype).eval()(x)
+    np.testing.assert_allclose(alone, expected.detach(), atol=1e-12)
 
 
 # --- on one process --------------------------------------------------------------------------------------------------
@@ -199,6 +212,9 @@ def test_settings_are_carried_over():
     norm = convert(plain)
     assert repr(norm) == repr(BatchNorm2d(3, 0.1, None, False, False)).replace("BatchNorm2d", "SyncBatchNorm2d")
     assert list(norm.parameters()) == list(norm.buffers()) == []
+    norm = convert(BatchNorm2d(3, bias=False))
+    assert norm(randn(4, 3).float()).shape == (4, 3)
+    assert [name for name, _ in norm.named_parameters()] == ["weight"]
 
 
 def test_a_layer_that_is_there_twice_stays_one():
@@ -209,8 +225,8 @@ def test_a_layer_that_is_there_twice_stays_one():
 
 
 def test_what_is_not_converted():
-    sync, one_dimensional = SyncBatchNorm2d(3), nn.BatchNorm1d(3)
-    model = nn.Sequential(sync, one_dimensional, nn.GroupNorm(1, 3))
+    sync = SyncBatchNorm2d(3)
+    model = nn.Sequential(sync, nn.BatchNorm1d(3), nn.GroupNorm(1, 3))
     model.register_module("nothing", None)
     modules = list(model)
     assert list(convert(model)) == modules

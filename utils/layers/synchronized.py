@@ -1,14 +1,14 @@
 """Batch normalization over the batches of all processes together: one exchange forward, one back.
 
 On one process this is `utils.layers.BatchNorm2d`. On several, each normalizes its own share of the batch with the mean
-and variance of the whole, so that the result is that of one process with one big batch.
+and variance of all shares, so that the result is that of one process with one big batch.
 """
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from utils.layers import BatchNorm2d
+from utils.layers.finished import BatchNorm2d
 
 __all__ = ["AllReduce", "SyncBatchNorm2d", "convert"]
 
@@ -39,11 +39,13 @@ class SyncBatchNorm2d(BatchNorm2d):
 
     In training, each process contributes for each channel the count of its values, their mean, and the sum of their
     squared distances from it (M2). These are put together without ever squaring a mean, so that values far from zero
-    do not lose their digits. The batches may be uneven, down to an empty one. In evaluation nothing is exchanged.
-    Without a process group, or with one process, it is `BatchNorm2d`.
+    do not lose their digits. The batches may be uneven, down to an empty one. In evaluation nothing is exchanged, so
+    that one process can evaluate alone: without running statistics, each normalizes by its own batch. Without a process
+    group, or with one process, it is `BatchNorm2d`.
 
     Args:
-        num_features, eps, momentum, affine, track_running_stats, device, dtype: as `BatchNorm2d`; the same everywhere.
+        num_features, eps, momentum, affine, track_running_stats, device, dtype, bias: as `BatchNorm2d`; the same on all
+            processes.
         process_group: the processes that share a batch; None for all.
 
     Shape: (N, C, ...) on each process; N may differ, and so may the places.
@@ -66,15 +68,16 @@ class SyncBatchNorm2d(BatchNorm2d):
         process_group: dist.ProcessGroup | None = None,
         device=None,
         dtype=None,
+        **bias: bool,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, **bias)
         self.process_group = process_group
         self._agreed = False  # whether the others' settings have been seen to be the same
 
     def _statistics(self, values: Tensor) -> tuple[int | Tensor, Tensor, Tensor]:
         group = self.process_group
         processes = dist.get_world_size(group) if dist.is_available() and dist.is_initialized() else 1
-        if processes < 2:
+        if processes < 2 or not self.training:
             return super()._statistics(values)
         if not self._agreed:
             self._agree(values)
@@ -104,6 +107,7 @@ class SyncBatchNorm2d(BatchNorm2d):
             "eps": self.eps,
             "momentum": -1 if self.momentum is None else self.momentum,
             "affine": self.affine,
+            "bias": self.bias is not None,
             "track_running_stats": self.track_running_stats,
             "bytes a number": values.element_size(),
         }
