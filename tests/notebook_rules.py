@@ -6,35 +6,38 @@ A rule sees the notebook as nbformat reads it, and its path for what lies beside
 from __future__ import annotations
 
 import ast
+import inspect
 import io
-import json
 import re
 import sys
 import tokenize
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from copy import deepcopy
+from html import escape
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import nbformat
-from test_tools import load
 
+from tools import run, said
+from utils import lessons, plots
 from utils.claims import VERDICTS
-from utils.exercises.definitions import of_notebook
 
-cut = load("cut")
 ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TAGS = {"setup", "exercise", "exercise-check", "solution", "hide-input", "nbval-ignore-output", "raises-exception"}
 SLIDES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
+METADATA = {"tags", "slideshow", "jupyter", "store_output"}
+FILES = {"claims": "lesson.toml", "exercises": "exercises.toml", "figures": "figures.toml"}
+SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+PATTERN = ("exercise", "exercise-check", "solution")  # the tags of the three cells under each exercise's heading
 PACKAGES = {"utils", "torch", "torchvision", "numpy", "matplotlib"} | set(sys.stdlib_module_names)
-MAGICS = {"%%writefile": "other processes import what the cell defines, so it has to be a file"}
+DRAWING = {f"plots.{name}" for name in plots.__all__ if "slug" in inspect.signature(getattr(plots, name)).parameters}
+CLAIMING = {"claim", "claims.claim"}
 MAX_BYTES = 1_500_000
 MAX_LINES = 40
-NAME = re.compile(r"(\d\d)_[a-z0-9]+(_[a-z0-9]+)*\.ipynb")
-SLASH = "/"  # the patterns are put together here, so that a search of this file for such a path finds none
-MACHINE_PATHS = [f"{SLASH}{folder}{SLASH}" for folder in ("home", "Users", "root", "tmp", "private", "content")]
-MACHINE_PATHS += ["C:\\" + "Users", str(ROOT)]
 
 Notebook = Any
 RULES: list[Callable[[Notebook, Path], list[str]]] = []
@@ -73,16 +76,10 @@ def markdown_cells(notebook: Notebook) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "markdown"]
 
 
-def python(cell: Any) -> str:
-    """The Python of a code cell: all of it, or what follows an allowed magic in its first line."""
-    first, _, rest = cell.source.partition("\n")
-    return rest if first.split(" ")[0] in MAGICS else cell.source
-
-
 def tree(cell: Any) -> ast.Module:
     """The parsed code of a cell; empty if it is not Python, which is the fault of another rule."""
     try:
-        return ast.parse(python(cell))
+        return ast.parse(cell.source)
     except SyntaxError:
         return ast.parse("")
 
@@ -139,22 +136,10 @@ def series(path: Path) -> list[str]:
     return sorted(other.name for other in path.parent.glob("[0-9][0-9]_*.ipynb"))
 
 
-def keys(value: Any) -> Iterator[str]:
-    """Every key in nested metadata."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield key
-            yield from keys(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from keys(inner)
-
-
-def claim_calls(cell: Any) -> list[ast.Call]:
-    """The calls of `claim` in a cell, in the order in which they stand there."""
-    calls = [node for node in ast.walk(tree(cell)) if isinstance(node, ast.Call)]
-    calls = [call for call in calls if ast.unparse(call.func) in ("claim", "claims.claim")]
-    return sorted(calls, key=lambda call: (call.lineno, call.col_offset))
+def calls(cell: Any, names: set[str]) -> list[ast.Call]:
+    """The calls of functions with these names in a cell, in the order in which they stand there."""
+    found = [node for node in ast.walk(tree(cell)) if isinstance(node, ast.Call) and ast.unparse(node.func) in names]
+    return sorted(found, key=lambda call: (call.lineno, call.col_offset))
 
 
 def literal(call: ast.Call, name: str, place: int | None = None) -> str | None:
@@ -165,16 +150,9 @@ def literal(call: ast.Call, name: str, place: int | None = None) -> str | None:
     return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
 
 
-def cards(cell: Any) -> dict[str, dict]:
-    """What the cards in a cell's stored output show: {number: its claim}."""
-    stored = [output.metadata["claim"] for output in cell.outputs if "claim" in output.get("metadata", {})]
-    return {claim["number"]: claim for claim in stored}
-
-
-def exercise_states(cell: Any) -> list[tuple[str, str]]:
-    """(number, state) of each exercise's card in a cell's stored output."""
-    found = [output.metadata["exercise"] for output in cell.outputs if "exercise" in output.get("metadata", {})]
-    return [(card["number"], card["state"]) for card in found]
+def cards(cell: Any, kind: str) -> list[dict]:
+    """What the cards in a cell's stored output show; `kind` is "claim" or "exercise"."""
+    return [output.metadata[kind] for output in cell.outputs if kind in output.get("metadata", {})]
 
 
 def bound(cell: Any) -> set[str]:
@@ -190,98 +168,40 @@ def bound(cell: Any) -> set[str]:
 
 
 def checked(cell: Any) -> list[tuple[str, str]]:
-    """(number, name) of each statement `check("2.1", name)` of a cell."""
+    """(slug, name) of each statement `check("slug", name)` of a cell."""
     found = []
     for node in tree(cell).body:
-        if isinstance(node, ast.Expr) and (match := re.fullmatch(r"check\('([\d.]+)', (\w+)\)", ast.unparse(node))):
+        if isinstance(node, ast.Expr) and (match := re.fullmatch(r"check\('([\w-]+)', (\w+)\)", ast.unparse(node))):
             found.append((match[1], match[2]))
     return found
 
 
-def has_picture(cell: Any) -> bool:
-    return any("image/png" in output.get("data", {}) for output in cell.outputs)
+def pictures(cell: Any) -> list[int]:
+    """The places of the pictures among a cell's stored outputs."""
+    return [place for place, output in enumerate(cell.outputs) if "image/png" in output.get("data", {})]
 
 
 # --- the file
 
 
 @rule
-def file_is_a_notebook(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Valid nbformat 4.5, UTF-8, a newline at its end."""
+def committed_form(notebook: Notebook, path: Path) -> Iterator[str]:
+    """A valid notebook of less than 1.5 MB, as `make notebooks` leaves it: no time stamps, counts from 1 to n."""
     content = path.read_bytes()
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        yield f"{path.name} is not UTF-8 ({error}): save it from JupyterLab"
-    if not content.endswith(b"\n"):
-        yield f"{path.name} does not end in a newline: add one"
-    if (notebook.nbformat, notebook.nbformat_minor) != (4, 5):
-        yield f"{path.name} is nbformat {notebook.nbformat}.{notebook.nbformat_minor}: convert it to 4.5"
+    if len(content) >= MAX_BYTES:
+        yield f"{path.name} has {len(content) / 1e6:.1f} MB: draw fewer or smaller figures, below 1.5 MB"
     try:
         nbformat.validate(notebook)
-    except nbformat.ValidationError as error:
-        yield f"{path.name} is not valid: {error.message}"
-
-
-@rule
-def file_name(notebook: Notebook, path: Path) -> Iterator[str]:
-    """NN_snake_case.ipynb, and no number twice."""
-    if not NAME.fullmatch(path.name):
-        yield f"{path.name}: name it NN_snake_case.ipynb, in lower case"
-    same = [name for name in series(path) if name[:2] == path.name[:2] and name != path.name]
-    if same:
-        yield f"{path.name} has the same number as {', '.join(same)}: renumber one of them"
-
-
-@rule
-def size(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Less than 1.5 MB."""
-    if path.stat().st_size >= MAX_BYTES:
-        yield f"{path.name} has {path.stat().st_size / 1e6:.1f} MB: draw fewer or smaller figures, below 1.5 MB"
-
-
-@rule
-def kernel(notebook: Notebook, path: Path) -> Iterator[str]:
-    """The kernel python3, and no version of Python that changes with whoever saved it."""
-    if notebook.metadata.get("kernelspec", {}).get("name") != "python3":
-        yield "the kernelspec must be python3: choose the kernel Python 3 and save"
-    if "version" in notebook.metadata.get("language_info", {}):
-        yield "language_info holds a version: remove it"
-
-
-@rule
-def no_widget_state(notebook: Notebook, path: Path) -> Iterator[str]:
-    """No state of widgets."""
-    if "widgets" in notebook.metadata:
-        yield "the metadata holds the state of widgets: remove metadata.widgets (Settings: do not save widget state)"
-
-
-@rule
-def no_time_stamps(notebook: Notebook, path: Path) -> Iterator[str]:
-    """No times of execution in any metadata."""
-    places = [("the notebook", notebook.metadata), *((at(notebook, cell), cell.metadata) for cell in notebook.cells)]
-    for place, metadata in places:
-        for key in keys(metadata):
-            if re.search(r"^execution|executetime|timestamp|iopub|shell", key.lower()):
-                yield f'{place}: the metadata key "{key}" is a time stamp: remove it (record_timing=False)'
-
-
-@rule
-def no_machine_paths(notebook: Notebook, path: Path) -> Iterator[str]:
-    """No path of somebody's machine in sources, outputs or metadata."""
-    parts = [("the notebook", notebook.metadata)]
-    for cell in notebook.cells:
-        outputs = [
-            {**output, "data": {kind: data for kind, data in output.get("data", {}).items() if kind != "image/png"}}
-            for output in cell.get("outputs", [])
-        ]
-        parts.append((at(notebook, cell), [cell.source, cell.metadata, outputs]))
-    for place, part in parts:
-        text = json.dumps(part, ensure_ascii=False).replace("\\\\", "\\")
-        for pattern in MACHINE_PATHS:
-            # Not behind another name or a dot, as in an address or a relative path.
-            if re.search(rf"(?<![\w.-]){re.escape(pattern)}", text):
-                yield f"{place} holds a path of the machine, {pattern}…: print relative names only"
+        wanted = run.as_text(run.normalise(deepcopy(notebook))).split("\n")
+    except (nbformat.ValidationError, run.NotebookFailure) as problem:
+        yield f"{path.name}: {str(problem).splitlines()[0]}"
+        return
+    lines = content.decode("utf-8", errors="replace").split("\n")
+    for number, (line, want) in enumerate(zip_longest(lines, wanted), 1):
+        if line != want:
+            yield f"{path.name}, line {number}: {line and line.strip()} and not {want and want.strip()}: restart and " \
+                  "run all, with `make notebooks`"  # fmt: skip
+            return
 
 
 # --- the text
@@ -289,7 +209,7 @@ def no_machine_paths(notebook: Notebook, path: Path) -> Iterator[str]:
 
 @rule
 def title(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Cell 1 is markdown and holds the only H1, `# NN · Question?`, whose words are the file's name."""
+    """Cell 1 is markdown and holds the only H1, `# NN · Question?`: its words are the file's name, its number once."""
     first = notebook.cells[0] if notebook.cells else None
     top = [(cell, text) for cell, level, text, _ in all_headings(notebook) if level == 1]
     if first is None or first.cell_type != "markdown" or not top or top[0][0] is not first:
@@ -305,24 +225,19 @@ def title(notebook: Notebook, path: Path) -> Iterator[str]:
     words = re.findall(r"[a-z0-9]+", re.sub(r"['’]", "", question.lower()))
     if path.stem != "_".join([number, *words]):
         yield f"{path.name}: its title asks for the name {'_'.join([number, *words])}.ipynb"
+    if same := [name for name in series(path) if name[:2] == path.name[:2] and name != path.name]:
+        yield f"{path.name} has the same number as {', '.join(same)}: move one of them"
 
 
 @rule
-def heading_levels(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Headings never skip a level."""
-    above = 0
-    for cell, level, text, _ in all_headings(notebook):
+def heading_order(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Headings never skip a level, have words, and something under them."""
+    found, above = all_headings(notebook), 0
+    following = [level for _, level, _, _ in found[1:]] + [0]
+    for (cell, level, text, content), after in zip(found, following, strict=True):
         if level > above + 1:
             yield f'{at(notebook, cell)}: "{"#" * level} {text}" skips a level: use {"#" * (above + 1)}'
         above = level
-
-
-@rule
-def no_empty_headings(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Every heading has words, and something under it."""
-    found = all_headings(notebook)
-    following = [level for _, level, _, _ in found[1:]] + [0]
-    for (cell, level, text, content), after in zip(found, following, strict=True):
         if not text:
             yield f"{at(notebook, cell)}: a heading without words: write them or remove it"
         elif not content and after <= level:
@@ -331,16 +246,13 @@ def no_empty_headings(notebook: Notebook, path: Path) -> Iterator[str]:
 
 @rule
 def ending(notebook: Notebook, path: Path) -> Iterator[str]:
-    """`## What we found` is the last or the last but one section, and a **Next:** paragraph links onwards."""
-    sections = [text for _, level, text, _ in all_headings(notebook) if level == 2]
-    if "What we found" not in sections[-2:]:
-        yield 'the last section, or the last but one, must be "## What we found"'
-        return
-    if path.name == series(path)[-1]:
+    """The last sections are "What we found" and "Exercises", and behind them a **Next:** paragraph links onwards."""
+    if [text for _, level, text, _ in all_headings(notebook) if level == 2][-2:] != ["What we found", "Exercises"]:
+        yield 'the last two sections must be "## What we found" and "## Exercises"'
         return
     text = "\n\n".join(prose(cell.source) for cell in markdown_cells(notebook))
     after = re.split(r"(?m)^## What we found[ \t]*$", text)[-1]
-    if not re.search(r"(?m)^\*\*Next:\*\*(?:.+\n?)*?.*\]\(", after):
+    if path.name != series(path)[-1] and not re.search(r"(?m)^\*\*Next:\*\*(?:.+\n?)*?.*\]\(", after):
         yield 'after "## What we found", a paragraph must begin with **Next:** and link to the next notebook'
 
 
@@ -386,163 +298,152 @@ def setup(notebook: Notebook, path: Path) -> Iterator[str]:
 
 
 @rule
-def known_tags(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Tags from the closed list."""
+def metadata(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Tags, slide types and fields from closed lists; ids without the notebook's number, which may change."""
     for cell in notebook.cells:
+        where, field = at(notebook, cell), cell.metadata.get("slideshow", {})
         for tag in sorted(set(tags(cell)) - TAGS):
-            yield f'{at(notebook, cell)}: the tag "{tag}" is not in the list: {", ".join(sorted(TAGS))}'
+            yield f'{where}: the tag "{tag}" is not in the list: {", ".join(sorted(TAGS))}'
+        if field.get("slide_type") not in SLIDES:
+            yield f"{where}: slide type {field.get('slide_type')!r}: choose one of {', '.join(sorted(SLIDES))}"
+        if other := sorted((set(field) - {"slide_type"}) | (set(cell.metadata) - METADATA)):
+            yield f"{where}: {', '.join(other)} in its metadata: remove it (what slides say stands in lessons/)"
+        if re.match(rf"(nb)?{path.name[:2]}[-_.]", cell.get("id", "")):
+            yield f"{where}: its id {cell.id} begins with the notebook's number: give it another"
 
 
 @rule
 def slides(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Every cell says what it is in the slide show, in words that tools/cut.py knows."""
-    for cell in notebook.cells:
-        kind = cell.metadata.get("slideshow", {}).get("slide_type")
-        if kind not in SLIDES:
-            yield f"{at(notebook, cell)}: slide type {kind!r}: choose one of {', '.join(sorted(SLIDES))}"
-        try:
-            cut.fields(cell)
-        except cut.DeckError as problem:
-            yield f"{at(notebook, cell)}: {problem}"
+    """What `lessons/nbNN/slides.md` says belongs to the notebook's cells, in words that tools/said.py knows."""
+    try:
+        said.read(path, notebook)
+    except said.DeckError as problem:
+        yield str(problem)
 
 
 @rule
-def execution_counts(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Execution counts 1 to n: run in one go, top to bottom."""
-    for i, cell in enumerate(code_cells(notebook), 1):
-        counts = {cell.execution_count, *(o.execution_count for o in cell.outputs if "execution_count" in o)}
-        if counts != {i}:
-            yield f"{at(notebook, cell)}: execution count {cell.execution_count}, not {i}: restart and run all"
-            return
-
-
-@rule
-def clean_outputs(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Nothing on stderr, and no error where none is announced."""
+def outputs(notebook: Notebook, path: Path) -> Iterator[str]:
+    """No error where none is announced; an output that is not stored is not compared either."""
     for cell in code_cells(notebook):
-        for output in cell.outputs:
-            if output.output_type == "stream" and output.name == "stderr":
-                yield f"{at(notebook, cell)}: output on stderr: mend what it warns of, and run it again"
-            if output.output_type == "error" and "raises-exception" not in tags(cell):
-                yield f"{at(notebook, cell)}: it raised {output.ename}: mend it, or tag it raises-exception"
+        errors = [output.ename for output in cell.outputs if output.output_type == "error"]
+        if errors and "raises-exception" not in tags(cell):
+            yield f"{at(notebook, cell)}: it raised {errors[0]}: mend it, or tag it raises-exception"
+        if cell.metadata.get("store_output") is False and "nbval-ignore-output" not in tags(cell):
+            yield f"{at(notebook, cell)}: store_output: false needs the tag nbval-ignore-output"
+
+
+# --- what lessons/ knows by slugs
+
+
+def follows(notebook: Notebook, path: Path, kind: str, used: list[tuple[Any, str | None]]) -> Iterator[str]:
+    """That slugs stand in a notebook as in `lessons/`: the same ones, in the same order. `used`: (cell, slug)."""
+    known, file = lessons.slugs(path.name[:2], kind), f"lessons/nb{path.name[:2]}/{FILES[kind]}"
+    for cell, slug in used:
+        if slug not in known:
+            yield f"{at(notebook, cell)}: {kind}: {file} has no {slug!r} (a literal, as it stands there)"
+    there = [slug for _, slug in used if slug in known]
+    if missing := [slug for slug in known if slug not in there]:
+        yield f"{path.name} never uses {', '.join(missing)}, which {file} has: remove {kind} that are gone"
+    elif there != known:
+        yield f"{path.name}: its {kind} come as {', '.join(there)}: bring {file} into the same order, each once"
 
 
 @rule
-def alternative_text(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Every picture has a sentence for whoever cannot see it."""
+def figures(notebook: Notebook, path: Path) -> Iterator[str]:
+    """Each figure has a slug, and under it in `lessons` a sentence, which is stored in the picture and folded below."""
+    drawn = [(cell, literal(call, "slug")) for cell in code_cells(notebook) for call in calls(cell, DRAWING)]
+    yield from follows(notebook, path, "figures", drawn)
+    known = lessons.slugs(path.name[:2], "figures")
+    for slug in known:
+        words = lessons.alternative_text(slug)
+        if len(words.split()) < 5 or not words.endswith("."):
+            yield f'figure {slug}: "{words}" is no sentence: say what there is to see, and end it with a full stop'
     for cell in code_cells(notebook):
-        for output in cell.outputs:
-            if "image/png" in output.get("data", {}):
-                alt = output.metadata.get("image/png", {}).get("alt", "")
-                if not re.fullmatch(r"(?s)[A-Z0-9].{20,}[.!?]", alt):
-                    yield f"{at(notebook, cell)}: a picture without a sentence of alternative text: pass alt="
-
-
-@rule
-def unstored_outputs(notebook: Notebook, path: Path) -> Iterator[str]:
-    """A cell with store_output: false stores none, and nbval does not compare it."""
-    for cell in code_cells(notebook):
-        if cell.metadata.get("store_output") is False:
-            if cell.outputs:
-                yield f"{at(notebook, cell)}: its metadata says store_output: false, and it has outputs: clear them"
-            if "nbval-ignore-output" not in tags(cell):
-                yield f"{at(notebook, cell)}: store_output: false needs the tag nbval-ignore-output"
+        slugs = [slug for other, slug in drawn if other is cell]
+        stored = cell.metadata.get("store_output") is not False
+        if stored and [cell.outputs[place].metadata.get("figure") for place in pictures(cell)] != slugs:
+            yield f"{at(notebook, cell)}: its pictures are not {slugs or 'drawn by utils.plots'}: run `make notebooks`"
+        for place, slug in zip(pictures(cell), slugs, strict=False):
+            words = lessons.alternative_text(slug) if slug in known else ""
+            below = cell.outputs[place + 1 : place + 2]
+            folded = below and below[0].get("data", {}).get("text/html", "")
+            shown = cell.outputs[place].metadata.get("image/png", {}).get("alt")
+            if shown != words or not (folded and "<details>" in folded and escape(words) in folded):
+                yield f"{at(notebook, cell)}: figure {slug} is not stored with its words: run `make notebooks`"
 
 
 @rule
 def claims_follow(notebook: Notebook, path: Path) -> Iterator[str]:
     """What nbval cannot compare (a picture, an ignored output) has a claim beside it, or a claim or an assert below."""
     cells = code_cells(notebook)
-    claims = [bool(claim_calls(cell)) for cell in cells]
+    claims = [bool(calls(cell, CLAIMING)) for cell in cells]
     asserts = [any(isinstance(node, ast.Assert) for node in ast.walk(tree(cell))) for cell in cells]
     for i, cell in enumerate(cells):
-        if (has_picture(cell) or "nbval-ignore-output" in tags(cell)) and not any(claims[i:] + asserts[i + 1 :]):
+        if (pictures(cell) or "nbval-ignore-output" in tags(cell)) and not any(claims[i:] + asserts[i + 1 :]):
             yield f"{at(notebook, cell)}: nothing tests what it shows: claim or assert what must hold, in a cell below"
 
 
 @rule
 def claims(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Claims are numbered in order, have a verdict from the list and no empty text, and their cards are stored."""
-    calls = [(cell, call) for cell in code_cells(notebook) for call in claim_calls(cell)]
-    for place, (cell, call) in enumerate(calls, 1):
-        wanted, number = f"{path.name[:2].removeprefix('0')}.{place}", literal(call, "number", 0)
-        if number != wanted:
-            yield f'{at(notebook, cell)}: the claim\'s number must be a literal "{wanted}": {number} is given'
-        verdict = literal(call, "verdict")
-        if verdict not in VERDICTS:
-            yield f"{at(notebook, cell)}: claim {wanted}: write one verdict of: {', '.join(VERDICTS)}"
-        card = cards(cell).get(number)
-        if card is None or card["verdict"] != verdict:
-            yield f"{at(notebook, cell)}: the card of claim {wanted} is not in its output: run `make notebooks`"
+    """Claims follow one another as in `lessons`, have a verdict from the list and no empty text; cards are stored."""
+    made = [(cell, call, literal(call, "slug", 0)) for cell in code_cells(notebook) for call in calls(cell, CLAIMING)]
+    yield from follows(notebook, path, "claims", [(cell, slug) for cell, _, slug in made])
+    known = lessons.slugs(path.name[:2], "claims")
     for cell in code_cells(notebook):
-        called = {literal(call, "number", 0) for call in claim_calls(cell)}
-        for number, card in cards(cell).items():
-            if number not in called:
-                yield f"{at(notebook, cell)}: it holds the card of claim {number} and does not call it: run it again"
-            yield from (f"{at(notebook, cell)}: claim {number}: {fault}" for fault in faults_of_card(card))
+        here = {slug: literal(call, "verdict") for other, call, slug in made if other is cell}
+        for slug, verdict in here.items():
+            if verdict not in VERDICTS:
+                yield f"{at(notebook, cell)}: claim {slug}: write one verdict of: {', '.join(VERDICTS)}"
+        expected = [(s, lessons.number_of("claims", s) if s in known else None, v) for s, v in here.items()]
+        stored = cards(cell, "claim")
+        if [(card.get("slug"), card["number"], card["verdict"]) for card in stored] != expected:
+            yield f"{at(notebook, cell)}: its cards are not those of {', '.join(map(str, here))}: run `make notebooks`"
+        for card in stored:
+            yield from (f"{at(notebook, cell)}: claim {card['number']}: {fault}" for fault in faults_of_card(card))
 
 
 def faults_of_card(card: dict) -> Iterator[str]:
     if card.get("problem"):
         yield "it was not borne out: mend the experiment, or the claim"
-    for arm in card["arms"]:
-        if not arm["name"].strip():
-            yield "an arm has no name: give it one"
-    for name in ("sentence", "source", "finding", "unit", "over", "margin", "control"):
-        if card[name] is None:  # only `over` may be
-            continue
-        if not card[name].strip():
+    texts = [(name, card[name]) for name in ("sentence", "source", "finding", "unit", "over", "margin", "control")]
+    for name, text in texts + [("arm's name", arm["name"]) for arm in card["arms"]]:
+        if text is not None and not text.strip():  # only `over` may be None
             yield f"its {name} is empty: write it"
-        elif name in ("sentence", "finding") and not re.search(r"[.?!…][\"'”’)]*$", card[name]):
+        elif name in ("sentence", "finding") and not re.search(r"[.?!…][\"'”’)]*$", text):
             yield f"its {name} is a sentence: end it with a full stop"
-
-
-# --- the exercises
-
-PATTERN = ("exercise", "exercise-check", "solution")  # the tags of the three cells under each exercise's heading
 
 
 @rule
 def exercises(notebook: Notebook, path: Path) -> Iterator[str]:
-    """`## Exercises` stands behind "What we found" and holds two to four, in order, as `utils.exercises` knows them."""
-    found = all_headings(notebook)
-    sections = [text for _, level, text, _ in found if level == 2]
+    """`## Exercises` holds two to four, in order, as `lessons` has them, each with its three cells and their cards."""
     tagged = [cell for cell in notebook.cells if set(tags(cell)) & set(PATTERN)]
-    if "Exercises" not in sections:
-        what = f"{at(notebook, tagged[0])}: exercises belong" if tagged else "it has no exercises: two to four belong"
-        yield f'{what} under "## Exercises", behind "## What we found"'
-        return
-    if sections[-2:] != ["What we found", "Exercises"]:
-        yield 'the last two sections must be "## What we found" and "## Exercises"'
-    headings = [(cell, text) for cell, level, text, _ in found if level == 3 and text.startswith("Exercise ")]
+    found = [(cell, text) for cell, level, text, _ in all_headings(notebook) if level == 3]
+    headings = [(cell, text) for cell, text in found if text.startswith("Exercise ")]
     if not 2 <= len(headings) <= 4:
         yield f'"## Exercises" holds {len(headings)} exercises: two to four are right'
-    numbers = [f"{path.name[:2].removeprefix('0')}.{place}" for place in range(1, len(headings) + 1)]
-    known = of_notebook(path.name[:2])
-    if set(known) != set(numbers):
-        yield f"utils.exercises.nb{path.name[:2]} defines {', '.join(known) or 'nothing'}: define {', '.join(numbers)}"
-    used: set[int] = set()
-    for number, (cell, text) in zip(numbers, headings, strict=True):
-        where = at(notebook, cell)
+    places = [next(i for i, other in enumerate(notebook.cells) if other is cell) for cell, _ in headings]
+    used, slugs = [notebook.cells[place + 1 : place + 4] for place in places], []
+    for i, ((cell, text), three) in enumerate(zip(headings, used, strict=True), 1):
+        where, number = at(notebook, cell), f"{int(path.name[:2])}.{i}"
         if not text.startswith(f"Exercise {number} · "):
             yield f'{where}: the heading must be "### Exercise {number} · What it is about"'
-        if number in known:
-            wanted = f"*{known[number].minutes} minutes · {known[number].difficulty}*"
-            if wanted not in cell.source.split("\n"):
-                yield f"{where}: a line must say {wanted}, as utils.exercises.nb{path.name[:2]} has it"
-        place = next(i for i, other in enumerate(notebook.cells) if other is cell)
-        three = notebook.cells[place + 1 : place + 4]
         if len(three) < 3 or any(tag not in tags(other) for tag, other in zip(PATTERN, three, strict=True)):
             yield f"{where}: three code cells must follow, tagged {', '.join(PATTERN)}"
             continue
-        used |= {id(other) for other in three}
-        yield from faults_of_exercise(notebook, number, *three)
+        slug = next((slug for slug, _ in checked(three[1])), None)
+        slugs.append((three[1], slug))
+        if told := lessons.table(path.name[:2], "exercises").get(slug):
+            wanted = f"*{told['minutes']} minutes · {told['difficulty']}*"
+            if wanted not in cell.source.split("\n"):
+                yield f"{where}: a line must say {wanted}, as lessons/nb{path.name[:2]}/exercises.toml has it"
+        yield from faults_of_exercise(notebook, number, slug, *three)
+    yield from follows(notebook, path, "exercises", slugs)
     for cell in tagged:
-        if id(cell) not in used:
+        if not any(cell is other for three in used for other in three):
             yield f"{at(notebook, cell)}: it has an exercise's tag and stands under no exercise's heading"
 
 
-def faults_of_exercise(notebook: Notebook, number: str, stub: Any, check: Any, solution: Any) -> Iterator[str]:
+def faults_of_exercise(notebook: Notebook, number: str, slug: str, stub: Any, check: Any, solution: Any) -> Iterator:
     """The faults of an exercise's three cells."""
     names = bound(stub)
     if len(names) != 1 or not re.search(r"raise NotImplementedError\b|= None\b", stub.source):
@@ -550,26 +451,24 @@ def faults_of_exercise(notebook: Notebook, number: str, stub: Any, check: Any, s
         return
     name = names.pop()
     other = f"{name}Solution" if name[0].isupper() else f"{name}_solution"
-    if len(tree(check).body) != 1 or checked(check) != [(number, name)]:
-        yield f'{at(notebook, check)}: the check must be this and nothing else: check("{number}", {name})'
-    if exercise_states(check) != [(number, "not solved yet")]:
-        yield f'{at(notebook, check)}: its output must be the card "not solved yet": restart and run all'
+    if len(tree(check).body) != 1 or checked(check) != [(slug, name)]:
+        yield f'{at(notebook, check)}: the check must be this and nothing else: check("its-slug", {name})'
     if not solution.source.startswith(f"# Solution to exercise {number}\n"):
         yield f'{at(notebook, solution)}: its first line must be "# Solution to exercise {number}"'
     if "hide-input" not in tags(solution) or not solution.metadata.get("jupyter", {}).get("source_hidden"):
         yield f"{at(notebook, solution)}: fold it: the tag hide-input, and jupyter.source_hidden in its metadata"
-    if other not in bound(solution) or name in bound(solution) or checked(solution) != [(number, other)]:
-        yield f'{at(notebook, solution)}: define {other}, and not {name}, and end with check("{number}", {other})'
-    if exercise_states(solution) != [(number, "right")]:
-        yield f'{at(notebook, solution)}: its output must be the card "right": restart and run all'
+    if other not in bound(solution) or name in bound(solution) or checked(solution) != [(slug, other)]:
+        yield f'{at(notebook, solution)}: define {other}, and not {name}, and end with check("{slug}", {other})'
+    for cell, state in ((check, "not solved yet"), (solution, "right")):
+        if [(card["number"], card["state"]) for card in cards(cell, "exercise")] != [(number, state)]:
+            yield f'{at(notebook, cell)}: its output must be the card "{state}" of {number}: restart and run all'
 
 
 @rule
 def data_in_use(notebook: Notebook, path: Path) -> Iterator[str]:
     """Where the images are loaded, the output says which they are."""
     for cell in code_cells(notebook):
-        calls = [node.func for node in ast.walk(tree(cell)) if isinstance(node, ast.Call)]
-        if any(isinstance(func, ast.Name) and func.id == "load" for func in calls):
+        if calls(cell, {"load"}):
             text = "".join(output.get("text", "") for output in cell.outputs)
             if not re.search(r"(?m)^(CIFAR-10:|Stand-in data)", text):
                 yield f"{at(notebook, cell)}: it loads images and does not say which: keep load()'s line"
@@ -580,13 +479,15 @@ def data_in_use(notebook: Notebook, path: Path) -> Iterator[str]:
 
 @rule
 def plain_python(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Python without IPython's extras, but for the magics that have a reason."""
+    """No more than can be read aloud, and without IPython's extras."""
     for cell in code_cells(notebook):
+        if (lines := len(cell.source.splitlines())) > MAX_LINES:
+            yield f"{at(notebook, cell)}: {lines} lines of code: split it, {MAX_LINES} are the most"
         try:
-            ast.parse(python(cell))
+            ast.parse(cell.source)
         except SyntaxError as error:
-            line = python(cell).splitlines()[(error.lineno or 1) - 1 :][:1]
-            yield f"{at(notebook, cell)}: not plain Python, {line}: no % or ! but {', '.join(MAGICS)}"
+            line = cell.source.splitlines()[(error.lineno or 1) - 1 :][:1]
+            yield f"{at(notebook, cell)}: not plain Python, {line}: no % and no !"
 
 
 @rule
@@ -596,36 +497,20 @@ def no_trailing_semicolons(notebook: Notebook, path: Path) -> Iterator[str]:
     for cell in code_cells(notebook):
         if not tree(cell).body:
             continue
-        tokens = list(tokenize.generate_tokens(io.StringIO(python(cell)).readline))
+        tokens = list(tokenize.generate_tokens(io.StringIO(cell.source).readline))
         for token, after in pairwise(tokens):
             if token.string == ";" and token.type == tokenize.OP and after.type in line_ends:
                 yield f"{at(notebook, cell)}, line {token.start[0]}: it ends in ; : write _ = … or plt.show()"
 
 
 @rule
-def short_cells(notebook: Notebook, path: Path) -> Iterator[str]:
-    """No code cell is longer than what can be read aloud."""
-    for cell in code_cells(notebook):
-        lines = len(cell.source.splitlines())
-        if lines > MAX_LINES:
-            yield f"{at(notebook, cell)}: {lines} lines of code: split it, {MAX_LINES} are the most"
-
-
-@rule
 def imports(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Only the course's own package, torch, torchvision, numpy, matplotlib, the standard library, and what it wrote."""
-    allowed = set(PACKAGES)
+    """Only the course's own package, torch, torchvision, numpy, matplotlib and the standard library."""
     for cell in code_cells(notebook):
-        if written := re.match(r"%%writefile (\w+)\.py\n", cell.source):
-            allowed.add(written[1])
         for node in ast.walk(tree(cell)):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = ["." * node.level + (node.module or "")]
-            else:
-                continue
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += ["." * node.level + (node.module or "")] if isinstance(node, ast.ImportFrom) else []
             for name in names:
-                if name.split(".")[0] not in allowed:
+                if name.split(".")[0] not in PACKAGES:
                     only = "utils, torch, torchvision, numpy, matplotlib, Python's own"
                     yield f"{at(notebook, cell)}: it imports {name}: only {only}"

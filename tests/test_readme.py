@@ -1,23 +1,15 @@
 """The README says what is there: its commands, its notebooks, its figure, its claims, its links."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import nbformat
 import pytest
+from notebook_rules import NOTEBOOKS, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools import claims, figure
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/benchmarks.md", "docs/claims.md"]
-
-
-def tool(name):
-    """A module of tools/, by its path."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_first_thing_in_it_is_the_two_commands():
@@ -36,10 +28,8 @@ def test_every_make_target_it_names_exists(page):
 
 def test_its_list_of_notebooks_is_complete():
     listed = dict(re.findall(r"^\| \[\d\d\]\(notebooks/(\S+)\) \| (.+?) \|", README, re.MULTILINE))
-    there = {}
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        there[path.name] = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].split("· ", 1)[1]
-    assert listed == there
+    titles = {path.name: nbformat.read(path, as_version=4).cells[0].source.splitlines()[0] for path in NOTEBOOKS}
+    assert listed == {name: title.split("· ", 1)[1] for name, title in titles.items()}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -51,7 +41,6 @@ def test_its_links_lead_to_files(page):
 
 
 def test_its_figure_is_the_one_stored_in_notebook_00():
-    figure = tool("figure")
     assert figure.TARGET.read_bytes() == figure.stored_figure(), "run `make notebooks ONLY=00`"
 
 
@@ -62,7 +51,7 @@ def test_its_figure_has_alternative_text():
 
 @pytest.mark.parametrize("page", ["README.md", "docs/claims.md"])
 def test_its_claims_are_those_of_the_stored_notebooks(page):
-    assert (ROOT / page).read_text(encoding="utf-8") == tool("claims").pages(ROOT)[ROOT / page], "run `make claims`"
+    assert (ROOT / page).read_text(encoding="utf-8") == claims.pages(ROOT)[ROOT / page], "run `make claims`"
 
 
 def test_make_help_lists_every_target_and_the_readme_the_main_ones():
@@ -84,4 +73,4 @@ def test_make_help_lists_every_target_and_the_readme_the_main_ones():
 
 def test_make_notebooks_renews_what_is_made_from_them():
     recipe = re.search(r"(?m)^notebooks:\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"))[1]
-    assert re.findall(r"tools/(\w+)\.py", recipe) == ["run", "figure", "claims"]
+    assert re.findall(r"\$\(TOOL\) (\w+)", recipe) == ["run", "figure", "claims"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import deck_browser
@@ -13,27 +13,25 @@ import nbformat
 import notebook_rules as rules
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from test_tools import load
+from notebook_rules import NOTEBOOKS, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+from tools import cut as cutting
+from tools import said, slides
+
 SLIDES_A_LECTURE = range(12, 26)
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
-load("kernels")
-load("run")
-cutting, slides = load("cut"), load("slides")
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name[:2])
 installed = all(importlib.util.find_spec(package) for package, _, _ in slides.ASSETS.values())
 needs_assets = pytest.mark.skipif(not installed, reason="reveal.js and MathJax: pip install -e '.[slides]'")
 
 
-def markdown(source, kind="slide", **field):
-    return new_markdown_cell(source, metadata={"slideshow": {"slide_type": kind, **field}})
+def markdown(source, kind="slide"):
+    return new_markdown_cell(source, metadata={"slideshow": {"slide_type": kind}})
 
 
-def code(source, kind="slide", outputs=(), **field):
-    return new_code_cell(source, metadata={"slideshow": {"slide_type": kind, **field}}, outputs=list(outputs))
+def code(source, kind="slide", outputs=()):
+    return new_code_cell(source, metadata={"slideshow": {"slide_type": kind}}, outputs=list(outputs))
 
 
 def printed(text):
@@ -44,14 +42,18 @@ def drawn(alt="A line falls."):
     return new_output("display_data", {"image/png": PICTURE}, metadata={"image/png": {"alt": alt}})
 
 
-def caption(text="*A line falls.*"):
-    return new_output("display_data", {"text/markdown": text})
+def folded(text="A line falls."):
+    return new_output("display_data", {"text/html": f"<details>{text}</details>", "text/plain": text})
 
 
-def cut(*cells):
-    """The slides of these cells: each a list of cells, its notes apart."""
+def cut(*cells, **texts):
+    """The slides of these cells, with their texts (c1: of the first of them): each a list of cells, its notes apart."""
+    cells = [markdown("# 02 · Why?\n\n**After this notebook** …"), *cells]
+    for place, cell in enumerate(cells):
+        cell.id = f"c{place}"
+    found = {name: said.Said(**words) for name, words in texts.items()}
     made = []
-    for cell in cutting.cut(new_notebook(cells=[markdown("# 02 · Why?\n\n**After this notebook** …"), *cells])).cells:
+    for cell in cutting.cut(new_notebook(cells=cells), found).cells:
         if cell.metadata.slideshow.slide_type == "slide":
             made.append(SimpleNamespace(cells=[], notes=""))
         if cell.metadata.slideshow.slide_type == "notes":
@@ -65,11 +67,83 @@ def sources(slide):
     return [cell.source for cell in slide.cells]
 
 
+# --- what lessons/ say of them
+
+SAID = """<!-- cell c1 -->
+
+## Short
+
+- a word
+
+Note: Ask.
+
+<!-- cell c2, show both, lines 2-3 -->
+
+Note: Look
+twice.
+
+<!-- cell c4, show none -->
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """The path of a notebook, and a function that writes its slides.md."""
+    file = tmp_path / "lessons" / "nb02" / "slides.md"
+    file.parent.mkdir(parents=True)
+    return tmp_path / "notebooks" / "02_why.ipynb", lambda text: file.write_text(text, "utf-8")
+
+
+def five_cells():
+    cells = [markdown("# 02 · Why?"), markdown("## Long"), code("a\nb\nc"), markdown("x"), code("y")]
+    for number, cell in enumerate(cells):
+        cell.id = f"c{number}"
+    return new_notebook(cells=cells)
+
+
+def test_what_is_said_stands_under_a_cells_id(place):
+    path, write = place
+    assert said.read(path, five_cells()) == {}
+    write(SAID)
+    assert said.read(path, five_cells()) == {
+        "c1": said.Said(text="## Short\n\n- a word", remark="Ask."),
+        "c2": said.Said(remark="Look\ntwice.", show="both", lines=(2, 3)),
+        "c4": said.Said(show="none"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "<!-- cell c9 -->\n\nx",
+            "nb02/slides.md: cell c9: the notebook has no cell of this id; it has: c0, c1, c2, c3",
+        ),
+        (
+            "<!-- cell c2, shwo both -->",
+            'cell c2: "shwo both" means nothing: write show both|code|none|output, or lines',
+        ),
+        ("<!-- cell c2, show all -->", 'cell c2: "show all" means nothing'),
+        ("<!-- cell c1, show code -->", "cell c1: show and lines are for code, and this is a Markdown cell"),
+        ("<!-- cell c2, lines 2-4 -->", "cell c2: lines 2-4: the cell has the lines 1-3"),
+        ("<!-- cell c1 -->\n\nx\n\n<!-- cell c1 -->\n\ny", "cell c1: it has two sections"),
+        ("<!-- cell c1 -->\n\n<!-- cell c2 -->\n\ny", "cell c1: nothing is said about it"),
+        ("## Early\n\n<!-- cell c1 -->\n\nx", '"## Early" stands under no cell'),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_its_cell(place, text, words):
+    path, write = place
+    write(text)
+    with pytest.raises(said.DeckError) as problem:
+        said.read(path, five_cells())
+    assert words in str(problem.value)
+
+
 # --- cutting
 
 
 def test_the_title_is_the_question_and_what_stands_under_it_is_for_the_speaker():
-    deck = cutting.cut(new_notebook(cells=[markdown("# 02 · Why?\n\n**After this notebook** you know.")]))
+    deck = cutting.cut(new_notebook(cells=[markdown("# 02 · Why?\n\n**After this notebook** you know.")]), {})
     assert [cell.source for cell in deck.cells] == ["# Why?", "Notebook 02 · BatchNorm, layer by layer",
                                                     "**After this notebook** you know."]  # fmt: skip
     assert deck.metadata.title == "02 · Why?"
@@ -88,51 +162,43 @@ def test_what_begins_a_slide_what_goes_on_and_what_is_left_out():
 
 
 def test_a_text_of_its_own_a_remark_and_the_whole_text_for_the_speaker():
-    (slide,) = cut(markdown("## Long\n\nA long text.", text="## Short\n\n- a word", remark="Ask."))
+    (slide,) = cut(markdown("## Long\n\nA long text."), c1={"text": "## Short\n\n- a word", "remark": "Ask."})
     assert sources(slide) == ["## Short", "- a word"]
     assert slide.notes == "**Ask.**\n\nA long text."
 
 
 @pytest.mark.parametrize(
-    ("outputs", "field", "source", "shown"),
+    ("outputs", "words", "source", "shown"),
     [
         ([], {}, "a\n    b\n    c", 0),
         ([printed("1")], {}, "", 1),
         ([printed("1")], {"show": "both"}, "a\n    b\n    c", 1),
-        ([printed("1")], {"show": "code", "lines": [2, 3]}, "b\nc", 0),
-        ([printed("1"), drawn(), caption()], {}, "", 1),
+        ([printed("1")], {"show": "code", "lines": (2, 3)}, "b\nc", 0),
+        ([printed("1"), drawn(), folded()], {}, "", 1),
     ],
 )
-def test_what_is_shown_of_code(outputs, field, source, shown):
-    (slide,) = cut(code("a\n    b\n    c", outputs=outputs, text="## H", **field))
+def test_what_is_shown_of_code(outputs, words, source, shown):
+    (slide,) = cut(code("a\n    b\n    c", outputs=outputs), c1={"text": "## H", **words})
     assert slide.cells[0].source == "## H"
     assert slide.cells[1].source == source
     assert len(slide.cells[1].outputs) == shown
     if shown and len(outputs) == 3:
-        assert "image/png" in slide.cells[1].outputs[0].data  # the figure alone: no caption, no print
+        assert "image/png" in slide.cells[1].outputs[0].data  # the figure alone: no words under it, no print
 
 
 def test_code_that_shows_nothing_carries_its_text():
-    (slide,) = cut(code("guess = None", text="## Predict\n\n> How many?", show="none"))
+    (slide,) = cut(code("guess = None"), c1={"text": "## Predict\n\n> How many?", "show": "none"})
     assert sources(slide) == ["## Predict", "> How many?"]
     assert slide.cells[0].metadata.deck_class == "words"
 
 
 @pytest.mark.parametrize(
-    ("cell", "words"),
-    [
-        (markdown("x", txet="y"), "cell 2: unknown in a slideshow field: txet; there are: lines, remark, show"),
-        (markdown("x", show="code"), "cell 2: show in a Markdown cell"),
-        (code("x", show="all"), "cell 2: show: 'all': choose one of both, code, none, output"),
-        (code("x\ny", lines=[2, 3]), r"lines: \[2, 3\]: the first and the last of the cell's 2 lines"),
-        (code("x", lines="1"), "lines: '1'"),
-        (code("x = 1\n" * 40), "41 lines of up to 5 characters are too much"),
-        (code("x" * 130), "1 lines of up to 130 characters are too much"),
-    ],
+    ("source", "words"),
+    [("x = 1\n" * 40, "cell c1: 41 lines of up to 5 characters are too much"), ("x" * 130, "1 lines of up to 130")],
 )
-def test_a_field_that_means_nothing_is_refused(cell, words):
-    with pytest.raises(cutting.DeckError, match=words):
-        cut(cell)
+def test_code_that_does_not_fit_is_refused(source, words):
+    with pytest.raises(said.DeckError, match=words):
+        cut(code(source))
 
 
 def test_code_is_as_large_as_it_can_be():
@@ -148,43 +214,41 @@ def test_links_lead_from_deck_to_deck():
 
 
 def test_exercises_and_verdicts_get_a_slide():
-    stored = {"claim": {"number": "2.1", "sentence": "It is |x|.", "verdict": "holds", "finding": "It was.",
-                        "source": "folklore"}}  # fmt: skip
-    found, said, tasks = cut(
+    """A sentence that is tested twice says in which setting."""
+    made = {"sentence": "It is |x|.", "verdict": "holds", "finding": "It was.", "source": "folklore"}
+    claims = [{**made, "number": "2.1"}, {**made, "number": "2.2", "source": "here"},
+              {**made, "number": "2.3", "sentence": "So."}]  # fmt: skip
+    outputs = [new_output("display_data", {"text/html": ""}, metadata={"claim": claim}) for claim in claims]
+    found, verdict, tasks = cut(
         markdown("## What we found"),
-        code("claim(...)", "skip", [new_output("display_data", {"text/html": ""}, metadata=stored)]),
+        code("claim(...)", "skip", outputs),
         markdown("## Exercises\n\nWrite."),
         markdown("### Exercise 2.1 · Count\n\n*3 minutes · ★☆☆ easy*\n\nHow many?", "-"),
         markdown("### Exercise 2.2 · Build\n\n*9 minutes · ★★★ hard*\n\nBuild.", "-"),
         markdown("**Next:** [03](03_what.ipynb)", "-"),
     )
     assert sources(found) == ["## What we found"]
-    assert said.cells[0].source == "## What is said, and what we found"
-    assert r"| 2.1 | It is \|x\|. | **✔ holds** |" in said.cells[1].source
-    assert said.notes == "- 2.1: It was."
+    assert verdict.cells[0].source == "## What is said, and what we found"
+    for row in (
+        r"| 2.1 | It is \|x\|. *(folklore)* | **✔ holds** |",
+        r"| 2.2 | It is \|x\|. *(here)* |",
+        "| 2.3 | So. |",
+    ):
+        assert row in verdict.cells[1].source
+    assert verdict.notes == "- 2.1: It was.\n- 2.2: It was.\n- 2.3: It was."
     assert sources(tasks) == ["## Exercises", "- **2.1 · Count** · 3 minutes · ★☆☆ easy\n"
                               "- **2.2 · Build** · 9 minutes · ★★★ hard", "**Next:** [03](03.html)"]  # fmt: skip
-
-
-def test_a_sentence_that_is_tested_twice_says_in_which_setting():
-    made = {"sentence": "It holds.", "verdict": "holds", "finding": "So."}
-    claims = [{"claim": {**made, "number": f"2.{i}", "source": f"setting {i}"}} for i in (1, 2)]
-    outputs = [new_output("display_data", {"text/html": ""}, metadata=claim) for claim in claims]
-    (slide,) = cut(code("claim(...)", "skip", outputs))
-    assert "| 2.1 | It holds. *(setting 1)* |" in slide.cells[1].source
-    assert "| 2.2 | It holds. *(setting 2)* |" in slide.cells[1].source
 
 
 @each
 def test_every_notebook_is_a_lecture(path):
     notebook = nbformat.read(path, as_version=4)
-    deck = cutting.cut(notebook)
+    texts = said.read(path, notebook)
+    deck = cutting.cut(notebook, texts)
     assert slides.count(deck) in SLIDES_A_LECTURE
-    figures = [c for c in rules.code_cells(notebook) if any("image/png" in o.get("data", {}) for o in c.outputs)]
-    kept = [c for c in rules.code_cells(deck) if any("image/png" in o.get("data", {}) for o in c.outputs)]
-    assert len(kept) >= 0.8 * len(figures)  # the figures are what one comes for
-    remarks = [c for c in notebook.cells if c.metadata.slideshow.get("remark")]
-    assert len(remarks) >= 4
+    figures, kept = (sum(map(len, map(rules.pictures, rules.code_cells(made)))) for made in (notebook, deck))
+    assert kept >= 0.8 * figures  # the figures are what one comes for
+    assert sum(bool(each.remark) for each in texts.values()) >= 4
 
 
 # --- the folder
@@ -194,9 +258,8 @@ def test_every_notebook_is_a_lecture(path):
 def folder(tmp_path_factory):
     """build/slides of all notebooks."""
     root = tmp_path_factory.mktemp("project")
-    (root / "notebooks").mkdir()
-    for path in NOTEBOOKS:
-        shutil.copy(path, root / "notebooks")
+    for name in ("notebooks", "lessons"):
+        shutil.copytree(ROOT / name, root / name)
     assert slides.main([], root) == 0
     return root / "build" / "slides"
 
@@ -216,18 +279,17 @@ def test_the_folder_holds_all_that_its_pages_name(folder):
             assert (folder / place).is_file()
 
 
-def test_a_missing_package_and_a_bad_field_are_told(tmp_path, monkeypatch, capsys):
-    (tmp_path / "notebooks").mkdir()
-    good = new_notebook(cells=[markdown("# 02 · Why?"), markdown("## So")])
-    bad = new_notebook(cells=[markdown("# 03 · How?"), code("x", show="all")])
-    for name, notebook in (("02_why", good), ("03_how", bad)):
-        nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
+def test_a_missing_package_and_a_text_that_means_nothing_are_told(tmp_path, monkeypatch, capsys):
+    for folder in ("notebooks", "lessons/nb03"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("02_why", "03_how"):
+        nbformat.write(new_notebook(cells=[markdown(f"# {name[:2]} · So?")]), tmp_path / "notebooks" / f"{name}.ipynb")
+    (tmp_path / "lessons" / "nb03" / "slides.md").write_text("<!-- cell 99 -->\n\nx", "utf-8")
     monkeypatch.setattr(slides, "ASSETS", {})
     assert slides.main([], tmp_path) == 1
-    said = capsys.readouterr().out
-    assert "02_why" in said
-    assert "03_how" in said
-    assert "FAILED: cell 2: show: 'all'" in said
+    told = capsys.readouterr().out
+    assert "02_why" in told
+    assert re.search("03_how .* FAILED: nb03/slides.md: cell 99: the notebook has no cell of this id", told)
     assert [path.name for path in sorted((tmp_path / "build" / "slides").glob("*.html"))] == ["02.html", "index.html"]
     monkeypatch.setattr(slides, "ASSETS", {"reveal": ("no_such_package_at_all", "", ())})
     assert slides.main([], tmp_path) == 1
@@ -237,6 +299,7 @@ def test_a_missing_package_and_a_bad_field_are_told(tmp_path, monkeypatch, capsy
 # --- in a browser
 
 
+@pytest.mark.browser
 def test_ci_has_a_browser():
     """So that the tests below are not skipped where they must not be: .ci/run asks for them."""
     if os.environ.get("BROWSER_TESTS") == "required":
@@ -254,6 +317,13 @@ def browser():
         yield opened
 
 
+def deck_of(folder, question):
+    """A notebook's deck, by the words of its question: its number may change."""
+    [path] = [path for path in NOTEBOOKS if path.stem[3:] == question]
+    return folder / f"{path.name[:2]}.html"
+
+
+@pytest.mark.browser
 @needs_assets
 @each
 def test_a_deck_without_a_network(browser, folder, path):
@@ -262,17 +332,19 @@ def test_a_deck_without_a_network(browser, folder, path):
     assert len(seen) in SLIDES_A_LECTURE
 
 
+@pytest.mark.browser
 @needs_assets
 def test_formulas_are_typeset(browser, folder):
-    deck = deck_browser.Opened(browser, folder / "06.html")
+    deck = deck_browser.Opened(browser, deck_of(folder, "what_must_the_gradient_know"))
     assert deck.formulas() > 20
     assert deck.page.evaluate("document.querySelectorAll('.slides .MathJax').length") == deck.formulas()
     deck.context.close()
 
 
+@pytest.mark.browser
 @needs_assets
 def test_the_speakers_view(browser, folder):
-    deck = deck_browser.Opened(browser, folder / "03.html")
+    deck = deck_browser.Opened(browser, deck_of(folder, "what_does_it_do_to_a_network"))
     for _ in range(5):
         deck.page.keyboard.press("ArrowRight")
     notes = deck.page.evaluate("Reveal.getCurrentSlide().querySelector('aside.notes').innerText").strip()
@@ -290,6 +362,7 @@ def test_the_speakers_view(browser, folder):
     deck.context.close()
 
 
+@pytest.mark.browser
 @needs_assets
 def test_what_the_browser_would_find(browser, folder, tmp_path):
     """Each fault in a deck of its own, so that none of the checks above is one that cannot fail."""

@@ -1,9 +1,9 @@
-"""Tests of the commands behind `make`: JupyterLab's, the tests', the notebooks', and cleaning up."""
+"""Tests of the commands behind `make` that work on the notebooks: JupyterLab's, the run, the tables of claims."""
 
-import importlib.util
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,22 +12,8 @@ import nbformat
 import pytest
 from claim_cards import card, write_notebook
 
-TOOLS = Path(__file__).resolve().parent.parent / "tools"
-
-
-def load(name, as_name=None):
-    """A module of tools/, by its path. Under its own name, so that the tools find each other in one copy only."""
-    as_name = as_name or name
-    if as_name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(as_name, TOOLS / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[as_name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[as_name]
-
-
-kernels, order, lab, run, clean, claims = map(load, ("kernels", "order", "lab", "run", "clean", "claims"))
-test_tool = load("test", "course_tests")  # `test` is a package of Python's own
+from tools import claims, files, lab, review, run
+from utils import lessons
 
 # --- make lab
 
@@ -47,11 +33,9 @@ def test_labs_command_line():
     ("env", "platform", "screen"),
     [
         ({}, "linux", False),
-        ({"DISPLAY": ":0"}, "linux", True),
         ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
         ({"DISPLAY": ":0", "CI": "true"}, "linux", False),
         ({"DISPLAY": "localhost:10", "SSH_CONNECTION": "a b"}, "linux", False),
-        ({}, "darwin", True),
         ({"SSH_TTY": "/dev/ttys1"}, "darwin", False),
         ({}, "win32", True),
     ],
@@ -94,64 +78,6 @@ def test_lab_stops_when_the_data_fails(monkeypatch, capsys):
     monkeypatch.setattr(lab, "first_notebook", lambda: pytest.fail("went on"))
     assert lab.main([]) == 1
     assert "data could not be made ready" in capsys.readouterr().err
-
-
-# --- the test command
-
-
-def test_the_stages_of_make_test(tmp_path, monkeypatch):
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "tests").mkdir()
-    for name in ("notebooks/00_a.ipynb", "notebooks/99_new.ipynb", "notebooks/03_long.ipynb", "tests/test_a.py"):
-        (tmp_path / name).touch()
-    stages = {name: (command, env) for name, command, env in test_tool.stages(tmp_path, available=8)}
-    assert list(stages) == ["data", "ruff", "unit tests", "notebooks"]
-    command, env = stages["notebooks"]
-    assert {"--nbval", "--nbval-current-env", "loadfile"} <= set(command)
-    assert [word for word in command if word.startswith("notebooks")] == [
-        "notebooks/03_long.ipynb",
-        "notebooks/00_a.ipynb",
-        "notebooks/99_new.ipynb",
-    ]
-    assert command[command.index("-n") + 1] == "3"
-    assert "--no-loadscope-reorder" in command
-    assert env["OMP_NUM_THREADS"] == "1"
-    assert "--cov-fail-under=95" in stages["unit tests"][0]
-    assert stages["unit tests"][1] == {}  # one file, one worker, all threads
-    assert [name for name, *_ in test_tool.stages(tmp_path, 1, only="notebooks")] == [
-        "data",
-        "tests of the data",
-        "notebooks",
-    ]
-
-
-def test_the_handouts_are_made_before_they_are_run():
-    (data, making, running) = test_tool.stages(test_tool.ROOT, 2, only="handouts")
-    assert (data[0], making[0], running[0]) == ("data", "making of handouts", "handouts")
-    assert making[1][-1] == "--expect"
-    assert {"build/handouts-test", "--nbval", "--nbval-current-env", "loadfile"} <= set(running[1])
-
-
-def test_every_stage_runs_and_one_failure_fails(monkeypatch, capsys):
-    ran = []
-
-    def fake(command, **_):
-        ran.append(command)
-        return SimpleNamespace(returncode=1 if "ruff" in command else 0)
-
-    monkeypatch.setattr(test_tool.subprocess, "run", fake)
-    assert test_tool.main([]) == 1
-    assert len(ran) == 4
-    said = capsys.readouterr().out
-    assert re.search(r"ruff .* FAILED", said)
-    assert re.search(r"notebooks .* ok", said)
-
-
-def test_finding_no_test_is_a_failure_except_for_the_datas():
-    assert not test_tool.passed(5, "notebooks")
-    assert not test_tool.passed(5, "unit tests")
-    assert test_tool.passed(5, "tests of the data")
-    assert not test_tool.passed(1, "tests of the data")
 
 
 # --- the notebook run
@@ -354,20 +280,13 @@ def test_claims_says_in_one_line_what_is_wrong_and_writes_nothing(project, capsy
     assert contents(project) == before
 
 
-def test_claims_leaves_the_old_page_whole_when_it_cannot_be_replaced(project, monkeypatch, capsys):
-    monkeypatch.setattr(claims.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    assert claims.main([], project) == 1
-    assert "No space left" in capsys.readouterr().err
-    assert (project / "README.md").read_text(encoding="utf-8") == MARKED
-
-
 def test_claims_of_another_folder_are_printed_and_nothing_is_written(project, capsys):
     other = project / "build" / "executed"
     other.mkdir(parents=True)
     write_notebook(other / "07_b.ipynb", card("7.1", measured={"without": [5, 6, 7], "with": [1, 2, 3]}))
     before = contents(project)
     assert claims.main([str(other)], project) == 0
-    assert capsys.readouterr().out == claims.board(other).markdown(numbers=True) + "\n"
+    assert capsys.readouterr().out == claims.board(other).markdown(measured=True) + "\n"
     assert contents(project) == before
     assert claims.main([str(project / "nowhere")], project) == 1
     assert "nowhere holds no notebooks" in capsys.readouterr().err
@@ -375,10 +294,10 @@ def test_claims_of_another_folder_are_printed_and_nothing_is_written(project, ca
 
 def test_claims_finds_what_a_run_of_the_notebooks_has_shown(series, capsys):
     folder, go, executed = series
-    source = """from utils.claims import claim
-claim("0.1", "It is longer.", source="x", measured={"a": [4, 5, float("inf")], "b": [1, 2, 3]}, unit="steps",
-      finding="It is.", condition=lambda m: m["a"].min() > m["b"].max(), control=("b for a", {"a": "b"}),
-      margin="none", verdict="holds")"""
+    source = f"""from utils.claims import claim
+claim("{lessons.slugs("00", "claims")[0]}", "It is longer.", source="x", finding="It is.", verdict="holds",
+      measured={{"a": [4, 5, float("inf")], "b": [1, 2, 3]}}, unit="steps", margin="none",
+      condition=lambda m: m["a"].min() > m["b"].max(), control=("b for a", {{"a": "b"}}))"""
     nbformat.write(notebook(source), folder / "00_a.ipynb")
     assert go() == 0
     [output] = nbformat.read(executed / "00_a.ipynb", as_version=4).cells[1].outputs
@@ -390,13 +309,60 @@ claim("0.1", "It is longer.", source="x", measured={"a": [4, 5, float("inf")], "
     assert claims.board(folder).claims == claims.board(executed).claims
 
 
-# --- make clean
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "page.md"
+    files.write("é\n", path)
+    assert path.read_bytes() == "é\n".encode()
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        files.write("other\n", path)
+    assert path.read_bytes() == "é\n".encode()
+    assert list(path.parent.iterdir()) == [path]
 
 
-def test_clean_keeps_the_environment_and_the_data(tmp_path, capsys):
-    for name in ("build/x", ".venv/x", "data/x", "utils/__pycache__/x", "utils/a.py", ".coverage.1"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    assert clean.main(tmp_path) == 0
-    kept = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert kept == {".venv/x", "data/x", "utils/a.py"}
+# --- make review
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A git repository with one notebook, a function that stores the notebook, and one that runs `make review`."""
+    path = tmp_path / "notebooks" / "00_a.ipynb"
+    made = notebook("import torch\n\nx = 1\nprint(x)", "print('more')")
+    made.cells[1].outputs = [stream("1\n")]
+    run.write(made, path)
+    for arguments in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "a"]):
+        identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
+    return made, path, lambda *words: review.main(list(words), tmp_path)
+
+
+def test_a_one_line_change_is_one_line_to_read_whatever_the_outputs(repository, capsys):
+    made, path, go = repository
+    made.cells[1].source = "import torch\n\nx = 2\nprint(x)"
+    for count, cell in enumerate(made.cells[1:], 70):
+        cell.outputs, cell.execution_count = [stream("2\n" * 100)], count
+    run.write(made, path)
+    assert go("main") == 0
+    said = capsys.readouterr().out
+    assert "=== 00_a.ipynb" in said
+    read = [line for line in said.splitlines() if line.startswith(("-", "+"))]
+    assert [line[0] + line[1:].strip() for line in read] == ["-x = 1", "+x = 2"]
+
+
+def test_tags_and_new_and_moved_notebooks_are_shown_and_outputs_alone_are_named(repository, capsys):
+    made, path, go = repository
+    made.cells[1].outputs = []
+    run.write(made, path)
+    assert go() == 0
+    assert capsys.readouterr().out == "[review] against main; only outputs differ in: 00_a.ipynb\n"
+    made.cells[1].metadata["tags"] = ["setup"]
+    run.write(made, path)
+    path.rename(path.with_name("01_a.ipynb"))
+    run.write(notebook(), path.with_name("02_b.ipynb"))
+    subprocess.run(["git", "add", "."], cwd=path.parent, check=True)
+    assert go() == 0
+    said = capsys.readouterr().out
+    assert re.search(r"=== 01_a.ipynb \(was 00_a.ipynb\)\n## added /cells/1/metadata/tags:\n\+  \['setup'\]", said)
+    assert "=== 02_b.ipynb: new" in said
+    assert go("no-such-branch") == 1
+    assert "no-such-branch" in capsys.readouterr().err

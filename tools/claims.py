@@ -1,16 +1,16 @@
 """Collects the claims that executed notebooks hold.
 
-    python tools/claims.py         those of notebooks/, as tables into README.md and docs/claims.md (`make claims`)
-    python tools/claims.py FOLDER  those of notebooks executed elsewhere, with their numbers; writes nothing
+    python -m tools.claims         those of notebooks/, as tables into README.md and docs/claims.md (`make claims`)
+    python -m tools.claims FOLDER  those of notebooks executed elsewhere, with their numbers; writes nothing
 
 After `COURSE_DATA=stand-in make run`, FOLDER can be build/executed: what the stand-in gives.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
+from tools.files import write
 from utils.claims import board
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,9 +24,9 @@ Each row is tested again whenever its notebook runs. The numbers are those of th
 """
 
 
-def table(folder, link, numbers=False):
+def table(folder, link, measured=False):
     """The claims of the notebooks in a folder; `link` is how a reader of the table gets to that folder."""
-    return board(folder).markdown(link, numbers) or NONE
+    return board(folder).markdown(link, measured) or NONE
 
 
 def between_markers(page, text):
@@ -43,16 +43,8 @@ def pages(root=ROOT):
     readme, notebooks = root / "README.md", root / "notebooks"
     return {
         readme: between_markers(readme.read_text(encoding="utf-8"), table(notebooks, "notebooks/")),
-        root / "docs" / "claims.md": PAGE.format(table=table(notebooks, "../notebooks/", numbers=True)),
+        root / "docs" / "claims.md": PAGE.format(table=table(notebooks, "../notebooks/", measured=True)),
     }
-
-
-def write(text, path):
-    """Under another name first: an interrupted run leaves the old file whole."""
-    path.parent.mkdir(exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(new, path)
 
 
 def main(arguments, root=ROOT):
@@ -61,7 +53,7 @@ def main(arguments, root=ROOT):
     folder = parser.parse_args(arguments).folder
     try:
         if folder:
-            print(table(folder, "", numbers=True))
+            print(table(folder, "", measured=True))
             return 0
         renewed = pages(root)  # all of them, before the first is written
         for path, text in renewed.items():

@@ -1,18 +1,12 @@
 """Cuts a notebook into a deck: what `make slides` shows of each cell, and what it tells the lecturer.
 
-Each cell's `slideshow` field says what becomes of it. Its `slide_type` is Jupyter's own: `slide` and `subslide` begin
-a slide, `-` and `fragment` go on with it, `notes` is for the speaker's view only, `skip` for neither. Beside it may
-stand:
-
-    text     what the slide says, in Markdown: of a Markdown cell instead of its own text, which the speaker's view
-             gets in full; of a code cell above it
-    show     what the slide shows of a code cell: "code", "output", "both" or "none". Without it: the output, if it has
-             one, or else the code
-    lines    [first, last], counted from 1: only this part of the code
-    remark   for the lecturer, above all else in the speaker's view: what to ask, what to wait for
+Each cell's `slide_type`, which is Jupyter's own, says what becomes of it: `slide` and `subslide` begin a slide, `-` and
+`fragment` go on with it, `notes` is for the speaker's view only, `skip` for neither. What the slide says in the place
+of a Markdown cell's text or above code, what it shows of the code, and the remark for the lecturer stand in
+`lessons/nbNN/slides.md` (see said.py); a Markdown cell that is replaced goes to the speaker's view in full.
 
 The title is made from the first heading; a slide of the verdicts, from the claims; a slide of the exercises, from
-their headings. A figure's caption repeats its alternative text, which would say what is to be guessed: it is left out.
+their headings. A figure's alternative text would say what is to be guessed: what stands under it is left out.
 """
 
 import re
@@ -20,10 +14,10 @@ import re
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_notebook
 
+from tools.said import DeckError, Said
 from utils.claims import VERDICTS
+from utils.tables import markdown_table
 
-FIELDS = {"slide_type", "text", "show", "lines", "remark"}
-SHOW = {"code", "output", "both", "none"}
 COURSE = "BatchNorm, layer by layer"
 TITLE = re.compile(r"# (?P<number>\d\d) · (?P<question>.+)")
 TASK = re.compile(r"### Exercise (?P<name>.+)\n+\*(?P<time>.+)\*")
@@ -32,30 +26,7 @@ CODE = (28, 15)  # pixels: the largest type for code and what it prints, and wha
 UNWRAPPED = 18  # below which it is better to wrap a printed line
 WIDE, HIGH = 1840, 400  # the room for it: columns times pixels, lines times pixels
 VERDICTS_A_SLIDE = 4
-
-
-class DeckError(ValueError):
-    """A slideshow field that means nothing; its text says where, and what is possible."""
-
-
-def fields(cell):
-    """A cell's slideshow field, checked.
-
-    Raises:
-        DeckError: an unknown field, a `show` or `lines` that is none, or one of them in a Markdown cell.
-    """
-    found = dict(cell.metadata.get("slideshow", {}))
-    if unknown := sorted(found.keys() - FIELDS):
-        raise DeckError(f"unknown in a slideshow field: {', '.join(unknown)}; there are: {', '.join(sorted(FIELDS))}")
-    if cell.cell_type != "code" and (wrong := sorted(found.keys() & {"show", "lines"})):
-        raise DeckError(f"{', '.join(wrong)} in a Markdown cell: only code has it")
-    if found.get("show", "both") not in SHOW:
-        raise DeckError(f"show: {found['show']!r}: choose one of {', '.join(sorted(SHOW))}")
-    if "lines" in found:
-        lines, last = found["lines"], len(cell.source.splitlines())
-        if not (isinstance(lines, list) and len(lines) == 2 and 1 <= lines[0] <= lines[1] <= last):
-            raise DeckError(f"lines: {lines!r}: the first and the last of the cell's {last} lines, as in [3, 9]")
-    return found
+NOTHING = Said()
 
 
 class Slide:
@@ -89,24 +60,27 @@ class Slide:
         return [*self.cells, *notes]
 
 
-def cut(notebook):
+def cut(notebook, said):
     """The deck of an executed notebook, as a notebook of slides; `metadata.title` is its title.
 
+    Args:
+        notebook: as nbformat reads it.
+        said: what `tools.said.read` found about its cells, id → `Said`.
+
     Raises:
-        DeckError: a slideshow field that means nothing, with its cell.
+        DeckError: code, or what it prints, that does not fit on a slide; the text names its cell.
     """
     slides = []
-    for number, cell in enumerate(notebook.cells, 1):
+    for cell in notebook.cells:
+        kind = cell.metadata.get("slideshow", {}).get("slide_type", "-")
+        if kind == "skip":
+            continue
+        if not slides or kind in {"slide", "subslide"}:
+            slides.append(Slide())
         try:
-            field = fields(cell)
-            kind = field.get("slide_type", "-")
-            if kind == "skip":
-                continue
-            if not slides or kind in {"slide", "subslide"}:
-                slides.append(Slide())
-            add(slides[-1], cell, {**field, "slide_type": kind})
+            add(slides[-1], cell, kind, said.get(cell.id, NOTHING))
         except DeckError as problem:
-            raise DeckError(f"cell {number}: {problem}") from None
+            raise DeckError(f"cell {cell.id}: {problem}") from None
     place = next((i for i, slide in enumerate(slides) if slide.name == "exercises"), len(slides))
     slides[place:place] = verdicts(notebook)
     deck = new_notebook(cells=[cell for slide in slides for cell in slide.written()])
@@ -115,45 +89,46 @@ def cut(notebook):
     return deck
 
 
-def add(slide, cell, field):
+def add(slide, cell, kind, said):
     """Put a cell on a slide, or into its notes."""
-    if "remark" in field:
-        slide.remarks.append(field["remark"])
-    if field["slide_type"] == "notes":
+    if said.remark:
+        slide.remarks.append(said.remark)
+    if kind == "notes":
         slide.notes.append(linked(cell.source))
     elif cell.cell_type == "markdown":
-        add_text(slide, cell, field)
+        add_text(slide, cell.source, kind_of(kind), said.text)
     else:
-        if "text" in field:
-            slide.write(field["text"])
+        slide.write(said.text)
         shown = nbformat.from_dict(cell)
         output = worth_showing(shown.outputs)
-        show = field.get("show", "output" if output else "code")
+        show = said.show or ("output" if output else "code")
         shown.outputs = output if show in {"output", "both"} else []
-        shown.source = excerpt(cell.source, field.get("lines")) if show in {"code", "both"} else ""
+        shown.source = excerpt(cell.source, said.lines) if show in {"code", "both"} else ""
         printed = "".join(kept.text for kept in shown.outputs if kept.output_type == "stream")
-        shown.metadata = nbformat.from_dict({"kind": kind_of(field), "pixels": pixels(shown.source, printed)})
+        shown.metadata = nbformat.from_dict({"kind": kind_of(kind), "pixels": pixels(shown.source, printed)})
         if shown.source or shown.outputs:
             slide.cells.append(shown)
 
 
-def add_text(slide, cell, field):
-    text, notes = cell.source, []
-    if title := TITLE.match(text):
-        slide.name, notes = "opening", [text[title.end() :].strip()]
+def add_text(slide, source, kind, instead):
+    """Put a Markdown cell on a slide: what makes its own slide, what is said instead of it, or its text."""
+    text, notes = source, []
+    if title := TITLE.match(source):
+        slide.name, notes = "opening", [source[title.end() :].strip()]
         text = f"# {title['question']}\n\nNotebook {title['number']} · {COURSE}"
-    elif text.startswith("## Exercises"):
+    elif source.startswith("## Exercises"):
         slide.name, text = "exercises", "## Exercises"
-    elif task := TASK.match(text):
+    elif task := TASK.match(source):
         text = f"- **{task['name']}** · {task['time']}"
-    elif "text" in field:
-        text, notes = field["text"], [without_heading(text)]
+    elif instead:
+        text, notes = instead, [re.sub(r"\A#+ .*\n*", "", source)]  # the slide has its heading, or one like it
     slide.notes += [linked(note) for note in notes]
-    slide.write(text, kind_of(field))
+    slide.write(text, kind)
 
 
-def kind_of(field):
-    return "fragment" if field["slide_type"] == "fragment" else "-"
+def kind_of(slide_type):
+    """What a cell is on its slide: there from the start, or a fragment that comes later."""
+    return "fragment" if slide_type == "fragment" else "-"
 
 
 def pixels(code, printed=""):
@@ -171,7 +146,7 @@ def pixels(code, printed=""):
             if long <= columns and high * size <= HIGH:
                 return size
     lines = code.count("\n") + 1 + printed.count("\n")
-    raise DeckError(f"{lines} lines of up to {widest} characters are too much: `show` less of it, or only some `lines`")
+    raise DeckError(f"{lines} lines of up to {widest} characters are too much: show less of it, or only some lines")
 
 
 def excerpt(source, lines):
@@ -181,11 +156,6 @@ def excerpt(source, lines):
     part = source.splitlines()[lines[0] - 1 : lines[1]]
     margin = min((len(line) - len(line.lstrip()) for line in part if line.strip()), default=0)
     return "\n".join(line[margin:] for line in part)
-
-
-def without_heading(source):
-    """A text without its first heading, which the slide has already, or has in other words."""
-    return re.sub(r"\A#+ .*\n*", "", source)
 
 
 def worth_showing(outputs):
@@ -215,23 +185,17 @@ def verdicts(notebook):
     for part in range(parts):
         shown = claims[part * size : (part + 1) * size]
         rows = [
-            f"| {made.number} | {in_a_cell(said(made, claims))} | **{VERDICTS[made.verdict][0]} {made.verdict}** |"
-            for made in shown
+            [made.number, sentence(made, claims), f"**{VERDICTS[made.verdict][0]} {made.verdict}**"] for made in shown
         ]
         heading = "## What is said, and what we found" + (f" ({part + 1} of {parts})" if parts > 1 else "")
         slide = Slide("verdicts")
-        slide.write("\n".join([heading, "", "| | the claim | the verdict |", "|---|---|---|", *rows]))
+        slide.write(f"{heading}\n\n{markdown_table(['', 'the claim', 'the verdict'], rows)}")
         slide.notes = ["\n".join(f"- {made.number}: {made.finding}" for made in shown)]
         slides.append(slide)
     return slides
 
 
-def said(made, claims):
+def sentence(made, claims):
     """A claim's sentence; if the notebook tests it more than once, with its source, which says in which setting."""
     again = sum(other.sentence == made.sentence for other in claims) > 1
     return f"{made.sentence} *({made.source})*" if again else made.sentence
-
-
-def in_a_cell(text):
-    """Text in the cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")

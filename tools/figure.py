@@ -1,10 +1,11 @@
 """The last step of `make notebooks`: docs/signal.png, the README's figure, is the one stored in notebook 00."""
 
 import base64
-import sys
 from pathlib import Path
 
 import nbformat
+
+from tools.run import select
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "signal.png"
@@ -12,7 +13,7 @@ TARGET = ROOT / "docs" / "signal.png"
 
 def stored_figure(root=ROOT):
     """The bytes of the last picture that is stored in notebook 00."""
-    [path] = (root / "notebooks").glob("00_*.ipynb")
+    [path] = select(root / "notebooks", ["00"])
     outputs = [o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])]
     pictures = [o["data"]["image/png"] for o in outputs if "image/png" in o.get("data", {})]
     if not pictures:
@@ -21,6 +22,4 @@ def stored_figure(root=ROOT):
 
 
 if __name__ == "__main__":
-    TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_bytes(stored_figure())
-    sys.exit(0)

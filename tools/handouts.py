@@ -1,15 +1,14 @@
 """Writes what a lecturer gives away, and what a lecturer keeps (`make handouts`).
 
-    python tools/handouts.py [NAME...]        build/handouts/ and build/instructor/, from notebooks/
-    python tools/handouts.py --run [NAME...]  the same, and then executes the handouts: each check must say that its
+    python -m tools.handouts [NAME...]        build/handouts/ and build/instructor/, from notebooks/
+    python -m tools.handouts --run [NAME...]  the same, and then executes the handouts: each check must say that its
                                               exercise is not solved yet
-    python tools/handouts.py --expect         the same as the first, and build/handouts-test/: the handouts once more,
+    python -m tools.handouts --expect         the same as the first, and build/handouts-test/: the handouts once more,
                                               for nbval (`make test-handouts`)
 
-A handout is a notebook without its solutions, its outputs and what its slides say and tell the lecturer (see cut.py).
-Its figures' alternative texts say what there is to see, and so would give away what one is to guess: they stay, for
-those who cannot see the figure, but in a form that the eye does not read, `alt=plots.veiled("…")`. The instructor's
-copy has the solutions unfolded, the outputs, the remarks, and under each exercise what its check looks for.
+A handout is a notebook without its solutions and its outputs. What is to be found out stands nowhere in it: the
+figures' alternative texts, what the slides say and what the checks look for are in `lessons/`. The instructor's copy
+has the solutions unfolded, the outputs, the remarks, and under each exercise what its check looks for.
 
 A handout for nbval differs in one thing: the cell of each check holds what it must say, "not solved yet". nbval
 compares cells that have a count, and those are the only ones; the others it only runs.
@@ -18,7 +17,6 @@ NAME is the beginning of a file's name: 01, or 03_what.
 """
 
 import argparse
-import ast
 import shutil
 import sys
 import time
@@ -26,14 +24,14 @@ from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_markdown_cell
-from run import CELL_SECONDS, NotebookFailure, execute, select, write
 
+from tools import said
+from tools.run import CELL_SECONDS, NotebookFailure, execute, select, write
 from utils.exercises.definitions import Choice, Number, of_notebook
-from utils.plots import veil
+from utils.lessons import number_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FOR_NBVAL = "handouts-test"  # the folder in build/
-WIDTH = 88  # of the lines of a veiled text
 NOTES = {"slideshow": {"slide_type": "notes"}}
 OF_SOLUTIONS = " The solution is the folded cell after the check."  # stands under "## Exercises"
 
@@ -46,14 +44,12 @@ def tags(cell):
 
 
 def handout(notebook):
-    """A notebook as it is given away: a new one, without solutions, outputs and what slides say of it."""
+    """A notebook as it is given away: a new one, without solutions and outputs."""
     made = nbformat.from_dict(notebook)
     made.cells = [cell for cell in made.cells if "solution" not in tags(cell)]
     for cell in made.cells:
-        cell.metadata.slideshow = {"slide_type": cell.metadata.get("slideshow", {}).get("slide_type", "-")}
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-            cell.source = with_veiled_texts(cell.source)
         else:
             cell.source = moved(cell.source.replace(OF_SOLUTIONS, ""))
     return made
@@ -64,68 +60,36 @@ def moved(source):
     return source.replace("](../", "](../../")
 
 
-def with_veiled_texts(source):
-    """A cell's source with each `alt="…"` veiled.
-
-    Raises:
-        ValueError: an alternative text that is computed.
-    """
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:  # %%writefile, which draws nothing
-        return source
-    texts = [
-        keyword for node in ast.walk(tree) if isinstance(node, ast.Call) for keyword in node.keywords
-        if keyword.arg == "alt"
-    ]  # fmt: skip
-    lines = source.split("\n")
-    for keyword in sorted(texts, key=lambda keyword: keyword.lineno, reverse=True):
-        text = keyword.value
-        if not (isinstance(text, ast.Constant) and isinstance(text.value, str)):
-            raise ValueError(f"line {text.lineno}: the alternative text must be a literal, so that it can be veiled")
-        first, last = text.lineno - 1, text.end_lineno - 1
-        before = lines[first].encode()[: text.col_offset].decode()
-        after = lines[last].encode()[text.end_col_offset :].decode()
-        indent = " " * (len(lines[first]) - len(lines[first].lstrip()))
-        lines[first : last + 1] = [before + veiled_call(text.value, indent) + after]
-    return "\n".join(lines)
-
-
-def veiled_call(text, indent):
-    """The call that gives the text back, in lines of a bearable length."""
-    code = veil(text)
-    parts = [code[i : i + WIDTH] for i in range(0, len(code), WIDTH)]
-    inner = "\n".join(f'{indent}    "{part}"' for part in parts)
-    return f"plots.veiled(\n{inner}\n{indent})"
-
-
 # --- the instructor's copy
 
 
-def instructor(notebook, number):
-    """A notebook for the lecturer: outputs kept, solutions unfolded, and what each check looks for."""
+def instructor(notebook, exercises, said):
+    """A notebook for the lecturer: outputs kept, solutions unfolded, and what each check looks for.
+
+    Args:
+        notebook: as nbformat reads it.
+        exercises: slug → exercise, in the order in which their solutions stand there.
+        said: what `tools.said.read` found about its cells.
+    """
     made = nbformat.from_dict(notebook)
-    exercises = of_notebook(number)
-    cells = []
+    cells, left = [], iter(exercises.items())
     for cell in made.cells:
         if cell.cell_type == "markdown":
             cell.source = moved(cell.source)
-        if remark := cell.metadata.get("slideshow", {}).get("remark"):
+        if cell.id in said and (remark := said[cell.id].remark):
             cells.append(new_markdown_cell(f"**For the lecturer.** {remark}", id=f"{cell.id}-remark", metadata=NOTES))
+        cells.append(cell)
         if "solution" in tags(cell):
             cell.metadata["tags"] = [tag for tag in tags(cell) if tag != "hide-input"]
             cell.metadata.pop("jupyter", None)
-        cells.append(cell)
-        for key, exercise in exercises.items():
-            if "solution" in tags(cell) and cell.source.startswith(f"# Solution to exercise {key}\n"):
-                cells.append(new_markdown_cell(remarks(key, exercise), id=f"{cell.id}-remarks", metadata=NOTES))
+            cells.append(new_markdown_cell(remarks(*next(left)), id=f"{cell.id}-remarks", metadata=NOTES))
     made.cells = cells
     return made
 
 
-def remarks(number, exercise):
+def remarks(slug, exercise):
     """What a lecturer wants to know of an exercise: the mistakes its check names, and the hints."""
-    lines = [f"**For the lecturer: exercise {number}.** Its check names these mistakes:", ""]
+    lines = [f"**For the lecturer: exercise {number_of('exercises', slug)}.** Its check names these mistakes:", ""]
     for mistake in exercise.mistakes:
         given = f"{mistake.value:.4g}: " if isinstance(exercise, Number) else ""
         given = f"{mistake.key}: " if isinstance(exercise, Choice) else given
@@ -173,13 +137,12 @@ def unsolved(notebook, folder):
 def build(path, root=ROOT, expect=False):
     """Write the two copies of a notebook, and with `expect` the one for nbval; the path of the handout."""
     stored = nbformat.read(path, as_version=4)
-    copies = {"handouts": handout(stored), "instructor": instructor(stored, path.name[:2])}
+    lecturers = instructor(stored, of_notebook(path.name[:2]), said.read(path, stored))
+    copies = {"handouts": handout(stored), "instructor": lecturers}
     if expect:
         copies[FOR_NBVAL] = expecting(stored)
     for folder, made in copies.items():
-        target = root / "build" / folder
-        target.mkdir(parents=True, exist_ok=True)
-        write(made, target / path.name)
+        write(made, root / "build" / folder / path.name)
     return root / "build" / "handouts" / path.name
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from kernels import encryption
+from tools.kernels import encryption
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = "127.0.0.1"

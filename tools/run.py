@@ -1,7 +1,7 @@
 """Executes the notebooks, in order, with one line for each.
 
-    python tools/run.py [NAME...]             into build/executed/, for reading (`make run`)
-    python tools/run.py --in-place [NAME...]  back into notebooks/, in the form that is committed (`make notebooks`)
+    python -m tools.run [NAME...]             into build/executed/, for reading (`make run`)
+    python -m tools.run --in-place [NAME...]  back into notebooks/, in the form that is committed (`make notebooks`)
 
 NAME is the beginning of a file's name: 01, or 03_what.
 
@@ -12,15 +12,16 @@ tag `nbval-ignore-output` too. A cell that writes to stderr is a failure here: i
 """
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
 
 import nbformat
-from kernels import OwnKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from tools import files
+from tools.kernels import OwnKernelManager
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
@@ -119,15 +120,21 @@ def normalise(notebook, root=ROOT):
     return notebook
 
 
+def as_text(notebook):
+    """What the file of a notebook holds: as Jupyter writes it, with a newline at its end."""
+    return nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n"
+
+
 def write(notebook, path):
-    """Under another name first: an interrupted run leaves the old file whole."""
-    text = nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n"
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(new, path)
+    files.write(as_text(notebook), path)
 
 
 def select(folder, names):
+    """The notebooks of a folder, in order; only those whose names begin with one of `names`, if there are any.
+
+    Raises:
+        SystemExit: the folder holds no notebook, or none whose name begins so; the text says which there are.
+    """
     notebooks = sorted(folder.glob("*.ipynb"))
     if not notebooks:
         raise SystemExit(f"[run] {folder} has no notebooks")
@@ -154,14 +161,13 @@ def run_one(path, target, in_place, timeout=CELL_SECONDS):
 
 
 def main(arguments, folder=ROOT / "notebooks", executed=ROOT / "build" / "executed"):
-    parser = argparse.ArgumentParser(description="Executes the notebooks, with one line for each.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="the beginning of a file's name, such as 01")
     parser.add_argument("--in-place", action="store_true", help="write back to notebooks/, in the committed form")
     parser.add_argument("--timeout", type=int, default=CELL_SECONDS, help="seconds a cell may take (%(default)s)")
     options = parser.parse_args(arguments)
     paths, failed = select(folder, options.names), 0
     target = folder if options.in_place else executed
-    target.mkdir(parents=True, exist_ok=True)
     for path in paths:
         print(f"[run] {path.stem:<44}", end=" ", flush=True)
         start = time.monotonic()

@@ -1,6 +1,6 @@
 """`make slides`: reveal.js decks from the notebooks, into build/slides/, with all that they need beside them.
 
-    python tools/slides.py [NAME...]    build/slides/NN.html for each notebook, and build/slides/index.html
+    python -m tools.slides [NAME...]    build/slides/NN.html for each notebook, and build/slides/index.html
 
 The folder can be carried away on a stick: nothing in it asks for a network. reveal.js, MathJax and their fonts come
 from two packages of the environment that bring copies of them. S opens the speaker's view, ? lists the keys.
@@ -17,8 +17,11 @@ from html import escape
 from pathlib import Path
 
 import nbformat
-from cut import COURSE, DeckError, cut
-from run import select
+
+from tools import said
+from tools.cut import COURSE, cut
+from tools.run import select
+from tools.said import DeckError
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = Path(__file__).resolve().parent / "deck"
@@ -107,16 +110,17 @@ def main(arguments, root=ROOT):
     for path in select(root / "notebooks", options.names):
         start = time.monotonic()
         try:
-            deck = cut(nbformat.read(path, as_version=4))
+            notebook = nbformat.read(path, as_version=4)
+            deck = cut(notebook, said.read(path, notebook))
             (folder / f"{path.name[:2]}.html").write_text(page(deck), encoding="utf-8")
         except DeckError as problem:
             failed += 1
             print(f"[slides] {path.stem:<48} FAILED: {problem}", flush=True)
         else:
             print(f"[slides] {path.stem:<48} {count(deck):3} slides {time.monotonic() - start:6.1f} s", flush=True)
-    written = {path.name for path in folder.glob("[0-9][0-9].html")}
-    notebooks = {f"{path.name[:2]}.html": path for path in (root / "notebooks").glob("[0-9][0-9]_*.ipynb")}
-    titles = {name: title_of(nbformat.read(path, as_version=4)) for name, path in notebooks.items() if name in written}
+    notebooks = {f"{path.name[:2]}.html": path for path in select(root / "notebooks", [])}
+    written = {name: path for name, path in notebooks.items() if (folder / name).exists()}
+    titles = {name: title_of(nbformat.read(path, as_version=4)) for name, path in written.items()}
     (folder / "index.html").write_text(index(titles), encoding="utf-8")
     print("[slides] open build/slides/index.html; the folder needs no network, and can be carried away")
     return 1 if failed else 0
