@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from study.plan import Plan, Record, Run
+from utils.files import atomic_file
 
 __all__ = ["RECORDS", "fits_plan", "read_all", "right_answers", "write"]
 
@@ -20,10 +20,8 @@ def write(run: Run, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:
     """Keep a record under the run's name; it is there in full or not at all."""
     kept = {**record, "settings": dict(run.settings)}
     target = folder / run.arm / f"{run.name}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_suffix(f".{os.getpid()}.new")
-    new.write_text(json.dumps(kept, separators=(",", ":"), allow_nan=False) + "\n", encoding="utf-8", newline="\n")
-    os.replace(new, target)
+    with atomic_file(target) as file:
+        file.write(json.dumps(kept, separators=(",", ":"), allow_nan=False).encode() + b"\n")
     return target
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from utils import data
-from utils.data import sources
+from utils.data import download, loading
 
 
 @pytest.fixture
@@ -11,10 +10,10 @@ def isolated(monkeypatch, tmp_path):
     """No setting of the user, no network, no project data; and the stand-in small, so that no test draws 14,400."""
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
     monkeypatch.delenv("COURSE_DATA", raising=False)
-    monkeypatch.setattr(data, "DATA_DIR", tmp_path / "default")
-    monkeypatch.setattr(sources, "reachable", lambda: False)
-    monkeypatch.setattr(sources, "download", lambda folder: pytest.fail("a test tried to download"))
-    monkeypatch.setattr(data, "STAND_IN_SIZE", (60, 20))
+    monkeypatch.setattr(loading, "default_folder", lambda: tmp_path / "default")
+    monkeypatch.setattr(download, "reachable", lambda: False)
+    monkeypatch.setattr(download, "download", lambda folder: pytest.fail("a test tried to download"))
+    monkeypatch.setattr(loading, "STAND_IN_SIZE", (60, 20))
 
 
 @pytest.fixture

@@ -15,12 +15,10 @@ import torch
 from PIL import Image
 
 from utils import data
-from utils.data import CLASSES, DataError, ImageData, sources
+from utils.data import CLASSES, DataError, ImageData, torchvision_files
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-BATCH_NAMES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+ARCHIVE = torchvision_files.ARCHIVE
 
 
 def close(a: torch.Tensor, b: torch.Tensor, rtol: float = 1e-6, atol: float = 1e-6) -> None:
@@ -42,16 +40,36 @@ def write_folders(root: Path, train: int = 2, test: int = 1, suffix: str = "png"
 def batch_files(n: int = 4) -> dict[str, bytes]:
     """torchvision's seven files, tiny, as pickles of this Python."""
     files = {"batches.meta": pickle.dumps({"label_names": list(CLASSES)}, protocol=2)}
-    for k, name in enumerate(BATCH_NAMES):
+    for k, name in enumerate(torchvision_files.NAMES[:-1]):
         pixels = np.random.default_rng(k).integers(0, 256, (n, 3072), dtype=np.uint8)
         files[name] = pickle.dumps({"data": pixels, "labels": [(k + i) % 10 for i in range(n)]}, protocol=4)
     return files
 
 
+def files_of_python_2(labels: list[int]) -> tuple[dict[str, bytes], np.ndarray]:
+    """The seven files as CIFAR-10's own are, by Python 2 and an old NumPy, byte by byte; and the pixels in each."""
+
+    def text(value: bytes) -> bytes:  # a str of Python 2
+        return (b"U" + bytes([len(value)]) if len(value) < 256 else b"T" + len(value).to_bytes(4, "little")) + value
+
+    def pickled(pixels: np.ndarray) -> bytes:
+        dtype = b"cnumpy\ndtype\n" + text(b"u1") + b"K\x00K\x01\x87R(K\x03" + text(b"|") + b"NNN"
+        dtype += b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + text(b"b") + b"\x87R"
+        array += b"(K\x01K" + bytes([len(pixels)]) + b"M\x00\x0c\x86" + dtype + b"\x89" + text(pixels.tobytes()) + b"tb"
+        numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+        pairs = text(b"data") + array + text(b"labels") + numbers + text(b"batch_label") + text(b"testing batch 1 of 1")
+        return b"\x80\x02}(" + pairs + b"u."
+
+    pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 3072), dtype=np.uint8)
+    return batch_files() | {name: pickled(pixels) for name in torchvision_files.NAMES[:-1]}, pixels
+
+
 def trust(monkeypatch, files: dict[str, bytes], archive: bytes = b"") -> None:
     """Make these files the ones whose checksums are expected."""
-    sums = {name: hashlib.md5(files[name]).hexdigest() for name in [*BATCH_NAMES, "batches.meta"]}
-    monkeypatch.setattr(sources, "_checksums", lambda: (hashlib.md5(archive).hexdigest(), sums))
+    sums = {name: hashlib.md5(files[name]).hexdigest() for name in torchvision_files.NAMES}
+    for module in (torchvision_files, data.download):
+        monkeypatch.setattr(module, "checksums", lambda: (hashlib.md5(archive).hexdigest(), sums))
 
 
 def write_batches(home: Path, files: dict[str, bytes]) -> Path:

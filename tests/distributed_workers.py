@@ -15,17 +15,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from utils import distributed
 from utils.data import ImageData
-from utils.distributed import Settings, processes
+from utils.distributed import Settings, processes, training
 from utils.layers.synchronized import SyncBatchNorm2d
 from utils.training import History, fit
-
-
-def rank_of(*arguments: Any) -> tuple[int, int, int, tuple[Any, ...], str | None]:
-    print("a worker may print")
-    return dist.get_rank(), dist.get_world_size(), os.getpid(), arguments, os.environ.get("A_TEST")
-
 
 # --- the synchronized layer ------------------------------------------------------------------------------------------
 
@@ -109,15 +102,30 @@ def grouped(groups: list[list[int]], x: Tensor) -> Tensor:
 # --- the training ----------------------------------------------------------------------------------------------------
 
 
-def train_all(runs: list[Settings], data: ImageData) -> list[History | str]:
-    """Train one after the other; what one raises is its result."""
-    found: list[History | str] = []
-    for settings in runs:
+def everything(runs: dict[str, Settings], data: ImageData) -> dict[str, Any]:
+    """Who this process is, on which addresses it listens, and what the runs gave it, one after the other.
+
+    What a run raises is its result. In one more of them each process has settings of its own.
+    """
+    print("a worker may print")
+    dist.barrier(dist.new_group())  # as a part of the processes would have it
+    differing = Settings(depth=3, widths=(4,), lr=0.01 * (1 + dist.get_rank()))
+    found: dict[str, History | str] = {}
+    for name, settings in (runs | {"two rates": differing}).items():
         try:
-            found.append(distributed.train(settings, data))
+            found[name] = training.train(settings, data)
         except (RuntimeError, ValueError) as error:
-            found.append(f"{type(error).__name__}: {error}")
-    return found
+            found[name] = f"{type(error).__name__}: {error}"
+    connections = psutil.Process().net_connections("inet")
+    return {
+        "rank": dist.get_rank(),
+        "size": dist.get_world_size(),
+        "pid": os.getpid(),
+        "setting": os.environ.get("A_TEST"),
+        "images": len(data.train),
+        "listening": [each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN],
+        "runs": found,
+    }
 
 
 def train_and_die(settings: Settings, data: ImageData, epoch: int, step: int) -> History:
@@ -133,16 +141,8 @@ def train_and_die(settings: Settings, data: ImageData, epoch: int, step: int) ->
         passes += 1
         return fit(*arguments, after_step=after_step, **options)
 
-    distributed.fit = mortal
-    return distributed.train(settings, data)
-
-
-def train_differently(data: ImageData) -> list[str]:
-    """Each process has settings of its own."""
-    return [
-        str(train_all([Settings(depth=3, widths=(4,), lr=0.01 * (1 + dist.get_rank()))], data)[0]),
-        str(train_all([Settings(depth=3, widths=(4,), seed=5 * dist.get_rank(), norm="sync")], data)[0]),
-    ]
+    training.fit = mortal
+    return training.train(settings, data)
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------
@@ -163,31 +163,10 @@ def leave(status: int) -> None:
         dist.all_reduce(torch.ones(1000))
 
 
-def be_killed() -> None:
-    if dist.get_rank() == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    dist.barrier()
-
-
-def mismatch() -> None:
-    """Tensors of different sizes in one exchange."""
-    dist.all_reduce(torch.ones(1000 * (1 + dist.get_rank())))
-
-
-def layers_differ() -> None:
-    """The second process's layer has another number of channels, and so has what comes in."""
-    channels = 2 + dist.get_rank()
-    SyncBatchNorm2d(channels)(torch.randn(4, channels, 2, 2))
-
-
 def hang(folder: str = "") -> None:
     if folder:
         (Path(folder) / f"{os.getpid()}.pid").touch()
     time.sleep(600)
-
-
-def answer_what_cannot_be_sent() -> object:
-    return lambda: 0
 
 
 def parent_of_a_hanging_process(folder: str) -> None:
@@ -196,29 +175,21 @@ def parent_of_a_hanging_process(folder: str) -> None:
     processes.run(hang, 1, folder)
 
 
-def torchrun(folder: str, arguments: list[str], environment: dict[str, str]) -> None:
-    """Not a worker: torchrun itself, in this process, its output in two files.
-
-    Its store listens on the loopback interface only; PyTorch's own listens on all of them.
-    """
+def torchrun(options: str) -> None:
+    """Not a worker: torchrun itself. Its store listens on the loopback address; PyTorch's own listens on all."""
 
     class LoopbackStore(dist.TCPStore):
         def __init__(self, host_name, port, *others, is_master=False, **options):
             if is_master:
-                self.listener = socket.create_server(("127.0.0.1", port))
-                port = self.listener.getsockname()[1]
-                options["master_listen_fd"] = self.listener.detach()  # the store closes it
+                listener = socket.create_server(("127.0.0.1", port))
+                port = listener.getsockname()[1]
+                options["master_listen_fd"] = listener.detach()  # the store closes it
             super().__init__(host_name, port, *others, is_master=is_master, **options)
 
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     dist.TCPStore = LoopbackStore
     from torch.distributed.run import main  # after the change
 
-    main(["--local-addr", "127.0.0.1", *arguments])
+    main(["--local-addr", "127.0.0.1", "--nproc-per-node", "2", "-m", "utils.distributed", *options.split()])
 
 
 def alive(pid: int) -> bool:

@@ -8,10 +8,11 @@ it, since it lies here, in kit/.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from tools.files import write
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = """\
@@ -55,8 +56,7 @@ def main(arguments):
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):
             print(f"[lock] {key}: {before.get(key, 'new')} -> {after.get(key, 'gone')}")
-    new.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(new, old)
+    write(text, old)
     print(f"[lock] {old.name}: {len(after)} entries; the next make target installs what has changed")
     return 0
 

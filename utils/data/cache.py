@@ -10,18 +10,19 @@ import contextlib
 import errno
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from utils.data.errors import DataError, DataWarning, reason
+from utils.data.errors import DataError, DataWarning
+from utils.files import atomic_file, reason
 
 # filelock is imported where it is needed: who only reads does not need it.
 
-__all__ = ["Cache", "whole_file"]
+__all__ = ["Cache"]
 
 FORMAT = "batchnorm-layer-by-layer images"
 VERSION = 1
@@ -30,34 +31,15 @@ LOCK_TIMEOUT = 900.0  # seconds; a download over a slow line is done while the l
 Contents = dict[str, Any]  # tensors and plain values by name
 
 
-@contextlib.contextmanager
-def whole_file(folder: Path, name: str, family: str = "") -> Iterator[BinaryIO]:
-    """Open a file to write; it takes its name when the block ends well, and is gone when it does not.
-
-    What killed processes left of this family of files (default: of this name) is removed. A lock must be held.
-    """
-    family = family or name
-    temporary = folder / f".{family}-{os.getpid()}.tmp"
-    try:
-        for left_over in folder.glob(f".{family}-*.tmp"):
-            left_over.unlink()
-        with temporary.open("wb") as file:
-            yield file
-        os.replace(temporary, folder / name)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
 class Cache:
-    """The cache files `<family>-<key>.pt` of one folder, of which the last one written is kept.
+    """The cache files `<family>-<key>.pt` of one folder (a key has no hyphen), of which the newest few are kept.
 
     A file is written under another name and renamed, so whoever reads sees all of it or the one before; a lock keeps
     two processes from doing the same work at once. If nothing can be written, the course goes on from memory.
     """
 
-    def __init__(self, folder: Path, family: str) -> None:
-        self.folder, self.family = folder, family
+    def __init__(self, folder: Path, family: str, kept: int = 1) -> None:
+        self.folder, self.family, self.kept = folder, family, kept
 
     def get(self, key: str, make: Callable[[], Contents]) -> Contents:
         """The contents of the file with that key; if it is not there or damaged, make them and write it."""
@@ -77,11 +59,7 @@ class Cache:
 
     def newest(self) -> Contents | None:
         """The contents of the newest file that is whole, or None."""
-        try:
-            paths = sorted(self.folder.glob(f"{self.family}-*.pt"), key=lambda path: path.stat().st_mtime, reverse=True)
-        except OSError:
-            return None
-        return next((contents for path in paths if (contents := _read(path)) is not None), None)
+        return next((contents for path in self._newest_first() if (contents := _read(path)) is not None), None)
 
     def locked(self, warn: bool = True) -> contextlib.AbstractContextManager[Any]:
         """Hold the lock of this family; gives False, with a warning, if the folder cannot be written to.
@@ -111,16 +89,27 @@ class Cache:
     def _write(self, path: Path, contents: Contents) -> bool:
         """Write a file, all of it or nothing; False, with a warning, if that fails. The lock must be held."""
         try:
-            with whole_file(self.folder, path.name, family=self.family) as file:
+            with atomic_file(path, self.family) as file:
                 torch.save({"format": FORMAT, "version": VERSION, "sums": _sums(contents), **contents}, file)
         except (OSError, RuntimeError) as error:  # torch turns some of the system's errors into its own
             _warn(f"the data could not be kept in {path.parent} ({reason(error)}), so it is prepared again next time")
             return False
-        for old in self.folder.glob(f"{self.family}-*.pt"):
-            if old != path:
+        kept = {path, *[other for other in self._newest_first() if other != path][: self.kept - 1]}
+        for old in self.folder.glob(
+            f"{self.family}-*"
+        ):  # also those that former versions named, by their folder's path
+            if old not in kept:
                 with contextlib.suppress(OSError):  # Windows keeps a file that is mapped by somebody
                     old.unlink()
         return True
+
+    def _newest_first(self) -> list[Path]:
+        """The files of this family that are there, but for those with a hyphen in their key."""
+        try:
+            paths = sorted(self.folder.glob(f"{self.family}-*.pt"), key=lambda path: path.stat().st_mtime, reverse=True)
+        except OSError:
+            return []
+        return [path for path in paths if "-" not in path.stem.removeprefix(f"{self.family}-")]
 
 
 def _read(path: Path, warn: bool = True) -> Contents | None:

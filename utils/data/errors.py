@@ -1,10 +1,6 @@
-"""What can go wrong with the data: one error, one warning, and a reason in a few words."""
+"""What can go wrong with the data: one error, and one warning."""
 
-from __future__ import annotations
-
-import errno
-
-__all__ = ["DataError", "DataWarning", "reason"]
+__all__ = ["DataError", "DataWarning"]
 
 
 class DataError(RuntimeError):
@@ -13,15 +9,3 @@ class DataError(RuntimeError):
 
 class DataWarning(UserWarning):
     """Something is wrong with the data or its cache, and the course goes on all the same."""
-
-
-def reason(error: BaseException) -> str:
-    """The reason of an error in a few words, on one line, without the path that some carry."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return "the disk is full"
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

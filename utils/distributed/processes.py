@@ -2,7 +2,7 @@
 
     run(function, 2, *arguments)      # what it returned in each of them
 
-The processes are in one torch.distributed group (gloo) and listen on this machine's loopback interface only.
+The processes are in one torch.distributed group; no other machine can reach them (`utils.distributed.loopback`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -26,7 +25,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-__all__ = ["TIMEOUT", "ProcessError", "run", "stay_on_this_machine"]
+from utils.distributed.loopback import loopback_backend
+
+__all__ = ["TIMEOUT", "ProcessError", "run"]
 
 TIMEOUT = 60.0  # seconds
 GRACE = 0.5  # seconds: who loses a neighbour may be heard before the neighbour's death is noticed
@@ -66,12 +67,12 @@ def run(function: Callable[..., Any], processes: int, *arguments: Any, timeout: 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         try:
             for rank in range(processes):
-                mine, its = context.Pipe()
-                ends.append(mine)
-                worker = (rank, processes, os.path.join(folder, "store"), task, its, timeout, dict(os.environ))
+                our_end, worker_end = context.Pipe()
+                ends.append(our_end)
+                worker = (rank, processes, os.path.join(folder, "store"), task, worker_end, timeout, dict(os.environ))
                 started.append(context.Process(target=_worker, args=worker, daemon=True))
                 started[-1].start()
-                its.close()  # so that the worker holds the only one, and its death is noticed
+                worker_end.close()  # so that the worker holds the only one, and its death is noticed
             answers = _collect(ends, started, timeout)
             for end in ends:
                 end.close()  # now they may go
@@ -85,13 +86,6 @@ def run(function: Callable[..., Any], processes: int, *arguments: Any, timeout: 
                     process.join()
             for end in ends:
                 end.close()
-
-
-def stay_on_this_machine() -> None:
-    """Let gloo listen on the loopback interface only, where that has one of its usual names."""
-    names = {name for _, name in socket.if_nameindex()} & {"lo", "lo0"}
-    if names:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", names.pop())
 
 
 def _context() -> Any:
@@ -126,11 +120,10 @@ def _worker(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(environment)  # the server's is that of its start
     torch.set_num_threads(1)
-    stay_on_this_machine()
     try:
         limit = datetime.timedelta(seconds=timeout)
         shared = dist.FileStore(store, processes)
-        dist.init_process_group("gloo", store=shared, rank=rank, world_size=processes, timeout=limit)
+        dist.init_process_group(loopback_backend(), store=shared, rank=rank, world_size=processes, timeout=limit)
         function, arguments = pickle.loads(task)
         answer = pickle.dumps((True, function(*arguments)))
     except BaseException as error:
@@ -159,11 +152,11 @@ def _collect(ends: Sequence[Connection], started: Sequence[Any], timeout: float)
         for end in ready:
             rank = waiting.pop(end)
             try:
-                good, answer = pickle.loads(end.recv_bytes())
+                returned, answer = pickle.loads(end.recv_bytes())
             except (EOFError, OSError):
                 failures.append((False, len(failures), f"process {rank} {_how_it_ended(started[rank])}", ""))
                 continue
-            if good:
+            if returned:
                 values[rank] = answer
             else:
                 failures.append((True, len(failures), f"process {rank}: {answer[0]}", answer[1]))

@@ -1,0 +1,65 @@
+"""The download of CIFAR-10: whether the server answers, and the archive from it, checked before it gets its name."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+import urllib.request
+from pathlib import Path
+
+from utils.data.errors import DataError
+from utils.data.torchvision_files import ARCHIVE, checksums
+from utils.files import atomic_file, reason
+from utils.progress import Bar
+
+__all__ = ["download", "reachable"]
+
+PROBE_TIMEOUT = 3.0  # seconds; what having no network may cost
+READ_TIMEOUT = 30.0  # seconds without a single byte before a download counts as broken off
+
+
+def reachable() -> bool:
+    """Whether the server answers within seconds. In a thread, since looking up a name has no time-out of its own."""
+    from torchvision.datasets import CIFAR10
+
+    answers: list[bool] = []
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):  # any failure has the same meaning: not now
+            request = urllib.request.Request(CIFAR10.url, method="HEAD")
+            with urllib.request.urlopen(request, timeout=PROBE_TIMEOUT):
+                answers.append(True)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_TIMEOUT)
+    return bool(answers)
+
+
+def download(data_dir: Path) -> None:
+    """Download torchvision's archive into data_dir, under another name until its checksum is right.
+
+    Raises DataError, and leaves nothing behind, if the connection or the disk fails.
+    """
+    from torchvision.datasets import CIFAR10
+
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        with (
+            urllib.request.urlopen(CIFAR10.url, timeout=READ_TIMEOUT) as response,
+            atomic_file(data_dir / ARCHIVE) as file,
+            Bar(int(response.headers.get("Content-Length") or 0) / 1e6 or None, "downloading CIFAR-10", "MB") as bar,
+        ):
+            while chunk := response.read(1 << 16):
+                file.write(chunk)
+                digest.update(chunk)
+                bar.update(len(chunk) / 1e6)
+            if digest.hexdigest() != checksums()[0]:
+                raise DataError(
+                    "what arrived is not the archive, or not all of it (its MD5 sum is wrong). Run this again."
+                )
+    except DataError:
+        raise
+    except Exception as error:  # urllib, http, ssl and the disk each have their own
+        raise DataError(f"it broke off ({reason(error)}). Run this again.") from error
