@@ -199,14 +199,11 @@ def test_an_error_in_one_process_ends_all(function, arguments, words):
         assert "in fail\n" in caught.value.__notes__[0]
 
 
-def test_what_cannot_be_run_in_another_process(monkeypatch):
-    with pytest.raises(ValueError, match=r"another process cannot import .*lambda.*: write it to a file"):
-        run(lambda: 0, 2)
+def test_a_function_of_a_notebook_is_sent_along_and_what_cannot_be_sent_is_said():
+    offset = 3
+    assert run(lambda rank: rank + offset, 1, 4) == [7]
     with pytest.raises(ValueError, match="fail and its arguments cannot be sent to another process"):
-        run(workers.fail, 2, lambda: 0)
-    monkeypatch.setattr(workers.fail, "__module__", "__main__")
-    with pytest.raises(ValueError, match="another process cannot import fail: write it to a file"):
-        run(workers.fail, 2)
+        run(workers.fail, 2, (number for number in range(3)))
 
 
 @posix

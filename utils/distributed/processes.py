@@ -44,8 +44,7 @@ def run(function: Callable[..., Any], processes: int, *arguments: Any, timeout: 
         run(train, 2, Settings(depth=5, widths=(16, 32, 64), size=2560))
 
     Args:
-        function: one that can be imported. One that is written in a notebook's cell cannot be found by another
-            process: write it to a file (`%%writefile`), and import it from there.
+        function: any; one that is written in a notebook's cell is sent along with all that it uses of the notebook.
         processes: how many; each has one thread. What they print goes to the terminal, not into the notebook.
         arguments: plain data or tensors, the same for all.
         timeout: seconds from start to end (the first start takes some ten of them), and for each exchange.
@@ -101,15 +100,12 @@ def _context() -> Any:
 
 
 def _packed(function: Callable[..., Any], arguments: Sequence[Any]) -> bytes:
-    name = getattr(function, "__qualname__", repr(function))
-    if getattr(function, "__module__", None) == "__main__" or "<" in name:
-        raise ValueError(
-            f"another process cannot import {name}: write it to a file, in a notebook with %%writefile, and import it "
-            "from there"
-        )
+    import cloudpickle  # here, since a kernel that starts no process needs none of it
+
     try:
-        return pickle.dumps((function, arguments))
+        return cloudpickle.dumps((function, arguments))
     except Exception as error:
+        name = getattr(function, "__qualname__", repr(function))
         raise ValueError(f"{name} and its arguments cannot be sent to another process: {error}") from error
 
 
