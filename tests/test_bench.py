@@ -51,12 +51,17 @@ def test_the_page_has_the_machine_each_section_and_each_note_once():
 
 
 def test_the_series_is_what_make_run_says_of_each_notebook(monkeypatch):
-    said = "[run] 00_is_everything_ready          12.5 s  ok\n[run] 03_what    61.0 s  ok\n[run] 2 of 2 ran through\n"
+    lines = [
+        "00_is_everything_ready          12.5 s  ok",
+        "03_what    61.0 s  ok",
+        "2 of 2 notebooks ran through in 62 s",
+    ]
+    said = "".join(f"[run] {line}\n" for line in lines)
     result = SimpleNamespace(stdout=said, returncode=0)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: result)
     longest, together = series.series()
     assert (longest.what, longest.values, longest.verdict) == ("the longest notebook, 03", (61.0,), "kept")
-    assert together.values == (73.5 / 60,)
+    assert together.values == (62 / 60,)
     result.returncode = 1
     [row] = series.series()
     assert (row.verdict, row.note) == ("not measured", "`make run` ended with 1: run it by itself.")

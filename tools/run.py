@@ -1,4 +1,4 @@
-"""Executes the notebooks, in order, with one line for each.
+"""Executes the notebooks, as many at a time as there are cores, with one line for each.
 
     python -m tools.run [NAME...]             into build/executed/, for reading (`make run`)
     python -m tools.run --in-place [NAME...]  back into notebooks/, in the form that is committed (`make notebooks`)
@@ -12,8 +12,11 @@ tag `nbval-ignore-output` too. A cell that writes to stderr is a failure here: i
 """
 
 import argparse
+import multiprocessing
+import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
@@ -22,6 +25,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 from tools import files
 from tools.kernels import OwnKernelManager
+from tools.test import cores, long_first
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
@@ -33,7 +37,6 @@ LANGUAGE = {
     "nbconvert_exporter": "python",
     "pygments_lexer": "ipython3",
 }
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class NotebookFailure(Exception):
@@ -102,7 +105,7 @@ def normalise(notebook, root=ROOT):
             cell.metadata.pop(volatile, None)
         if cell.cell_type != "code":
             continue
-        outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+        outputs = [output for output in cell.outputs if output.get("data", output)]  # a bar leaves one without data
         errors = [output["text"] for output in outputs if output.get("name") == "stderr"]
         if errors:
             raise NotebookFailure(f"cell {number} wrote to stderr: {errors[0].strip().splitlines()[-1]}")
@@ -147,40 +150,56 @@ def select(folder, names):
 
 
 def run_one(path, target, in_place, timeout=CELL_SECONDS):
-    """Executes one notebook and writes it to `target`; in place, only what may be committed is written."""
-    notebook = nbformat.read(path, as_version=4)
+    """Executes one notebook and writes it to `target`; in place, only what may be committed is written.
+
+    Returns:
+        (seconds, why it failed); the latter is empty if it ran through.
+    """
+    notebook, start = nbformat.read(path, as_version=4), time.monotonic()
     try:
         execute(notebook, path.parent, timeout)
         if in_place:
             normalise(notebook)
-    except NotebookFailure:
+    except NotebookFailure as failure:
         if not in_place:
             write(notebook, target)
-        raise
+        return time.monotonic() - start, str(failure)
     write(notebook, target)
+    return time.monotonic() - start, ""
+
+
+def results(paths, target, in_place, timeout, jobs):
+    """(path, seconds, failure) of each notebook as it ends: so many at a time, each in a process of its own."""
+    if jobs == 1:
+        yield from ((path, *run_one(path, target / path.name, in_place, timeout)) for path in paths)
+        return
+    os.environ.update(
+        OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"
+    )  # as `make test`: two times two threads thrash two cores
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        running = {pool.submit(run_one, path, target / path.name, in_place, timeout): path for path in paths}
+        for done in as_completed(running):
+            yield running[done], *done.result()
 
 
 def main(arguments, folder=ROOT / "notebooks", executed=ROOT / "build" / "executed"):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Executes the notebooks, with one line for each.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="the beginning of a file's name, such as 01")
     parser.add_argument("--in-place", action="store_true", help="write back to notebooks/, in the committed form")
     parser.add_argument("--timeout", type=int, default=CELL_SECONDS, help="seconds a cell may take (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=cores(), help="notebooks at a time (%(default)s)")
     options = parser.parse_args(arguments)
-    paths, failed = select(folder, options.names), 0
+    paths, failed, start = long_first(select(folder, options.names)), 0, time.monotonic()
     target = folder if options.in_place else executed
-    for path in paths:
-        print(f"[run] {path.stem:<44}", end=" ", flush=True)
-        start = time.monotonic()
-        try:
-            run_one(path, target / path.name, options.in_place, options.timeout)
-        except NotebookFailure as failure:
-            failed += 1
-            print(f"{time.monotonic() - start:6.1f} s  FAILED\n[run]     {failure}", flush=True)
-            if options.in_place:
-                print("[run]     the stored notebook was left as it was", flush=True)
-        else:
-            print(f"{time.monotonic() - start:6.1f} s  ok", flush=True)
-    print(f"[run] {len(paths) - failed} of {len(paths)} notebooks ran through; written to {target}")
+    jobs = max(1, min(options.jobs, len(paths)))
+    for path, seconds, failure in results(paths, target, options.in_place, options.timeout, jobs):
+        failed += bool(failure)
+        print(f"[run] {path.stem:<50} {seconds:6.1f} s  {'FAILED' if failure else 'ok'}", flush=True)
+        if failure:
+            left = "; the stored notebook was left as it was" if options.in_place else ""
+            print(f"[run]     {failure}{left}", flush=True)
+    print(f"[run] {len(paths) - failed} of {len(paths)} notebooks ran through in {time.monotonic() - start:.0f} s; "
+          f"written to {target}")  # fmt: skip
     return 1 if failed else 0
 
 

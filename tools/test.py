@@ -44,10 +44,10 @@ LONG_FIRST = (
 )
 
 
-def long_first(folder):
-    """All notebooks of a folder, in the order of LONG_FIRST, whatever their numbers are."""
+def long_first(paths):
+    """Notebooks in the order of LONG_FIRST, whatever their numbers are."""
     rank = {words: place for place, words in enumerate(LONG_FIRST)}
-    return sorted(folder.glob("*.ipynb"), key=lambda path: (rank.get(path.stem[3:], len(rank)), path.name))
+    return sorted(paths, key=lambda path: (rank.get(path.stem[3:], len(rank)), path.name))
 
 
 def cores():
@@ -81,7 +81,7 @@ def stages(root, available, only=""):
     unit = [*python, "pytest", "tests", *options]
     if only == "proofs":
         return [data, ("proofs", [*unit, "-m", "proof or browser", "--durations=10"], env)]
-    paths = long_first(root / "notebooks")
+    paths = long_first((root / "notebooks").glob("*.ipynb"))
     options, notebook_env = parallel(len(paths), available)
     compared = [
         "-v", "--nbval", "--nbval-current-env",
