@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 import nbformat
 
-from tools import run, said
+from tools import run, slide_texts
 from utils import lessons, plots
 from utils.claims import VERDICTS
 
@@ -314,10 +314,10 @@ def metadata(notebook: Notebook, path: Path) -> Iterator[str]:
 
 @rule
 def slides(notebook: Notebook, path: Path) -> Iterator[str]:
-    """What `lessons/nbNN/slides.md` says belongs to the notebook's cells, in words that tools/said.py knows."""
+    """What `lessons/nbNN/slides.md` says belongs to the notebook's cells, in words that tools/slide_texts.py knows."""
     try:
-        said.read(path, notebook)
-    except said.DeckError as problem:
+        slide_texts.read(path, notebook)
+    except slide_texts.DeckError as problem:
         yield str(problem)
 
 

@@ -12,6 +12,7 @@ from benchmarks.page import page, table
 from tools import bench
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("section", ["pictures", "steps", "layers"])
 def test_every_row_runs_and_gives_finite_ratios(section, isolated):
     rows = [row for function in bench.SECTIONS[section][1] for row in function(True)]

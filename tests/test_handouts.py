@@ -14,7 +14,7 @@ from claim_cards import displayed
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_rules import NOTEBOOKS, ROOT
 
-from tools import handouts, run, said
+from tools import handouts, run, slide_texts
 from tools import test as test_tool
 from utils import lessons
 from utils.exercises import check
@@ -90,7 +90,7 @@ def test_a_handout_gives_no_figure_and_no_remark_away(built, name):
     text = nbformat.writes(built.handouts[name])
     for slug in lessons.slugs(name[:2], "figures"):
         assert lessons.alternative_text(slug) not in text
-    for words in said.read(ROOT / "notebooks" / name, built.stored[name]).values():
+    for words in slide_texts.read(ROOT / "notebooks" / name, built.stored[name]).values():
         assert not words.remark or words.remark not in text
 
 
@@ -112,7 +112,7 @@ def test_the_instructors_copy_shows_everything(built, name):
         assert "hide-input" not in rules.tags(cell)
         assert "jupyter" not in cell.metadata
     text = "\n".join(cell.source for cell in made.cells)
-    assert all(words.remark in text for words in said.read(ROOT / "notebooks" / name, stored).values())
+    assert all(words.remark in text for words in slide_texts.read(ROOT / "notebooks" / name, stored).values())
     for slug, exercise in of_notebook(name[:2]).items():
         assert f"**For the lecturer: exercise {lessons.number_of('exercises', slug)}.**" in text
         assert all(mistake.message in text for mistake in exercise.mistakes)
@@ -142,6 +142,7 @@ def small_notebook(folder, number="None"):
     run.write(new_notebook(cells=cells), folder / SMALL)
 
 
+@pytest.mark.proof
 def test_handouts_are_run_and_checks_say_not_solved_yet(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small_notebook(tmp_path / "notebooks")
@@ -151,6 +152,7 @@ def test_handouts_are_run_and_checks_say_not_solved_yet(tmp_path, monkeypatch, c
     assert not (tmp_path / "build" / handouts.FOR_NBVAL).exists()
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("number", "failed"), [("None", []), ("1", ["Cell 2"]), ("1 / 0", ["Cell 1", "Cell 2"])])
 def test_nbval_compares_what_the_checks_of_the_handouts_say(tmp_path, number, failed):
     """By the command of `make test-handouts`: green if they say "not solved yet", red if not, or if a cell fails."""

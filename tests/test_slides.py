@@ -15,8 +15,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_rules import NOTEBOOKS, ROOT
 
-from tools import cut as cutting
-from tools import said, slides
+from tools import decks as cutting
+from tools import slide_texts, slides
 
 SLIDES_A_LECTURE = range(12, 26)
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -51,7 +51,7 @@ def cut(*cells, **texts):
     cells = [markdown("# 02 · Why?\n\n**After this notebook** …"), *cells]
     for place, cell in enumerate(cells):
         cell.id = f"c{place}"
-    found = {name: said.Said(**words) for name, words in texts.items()}
+    found = {name: slide_texts.SlideText(**words) for name, words in texts.items()}
     made = []
     for cell in cutting.cut(new_notebook(cells=cells), found).cells:
         if cell.metadata.slideshow.slide_type == "slide":
@@ -103,12 +103,12 @@ def five_cells():
 
 def test_what_is_said_stands_under_a_cells_id(place):
     path, write = place
-    assert said.read(path, five_cells()) == {}
+    assert slide_texts.read(path, five_cells()) == {}
     write(SAID)
-    assert said.read(path, five_cells()) == {
-        "c1": said.Said(text="## Short\n\n- a word", remark="Ask."),
-        "c2": said.Said(remark="Look\ntwice.", show="both", lines=(2, 3)),
-        "c4": said.Said(show="none"),
+    assert slide_texts.read(path, five_cells()) == {
+        "c1": slide_texts.SlideText(text="## Short\n\n- a word", remark="Ask."),
+        "c2": slide_texts.SlideText(remark="Look\ntwice.", show="both", lines=(2, 3)),
+        "c4": slide_texts.SlideText(show="none"),
     }
 
 
@@ -134,8 +134,8 @@ def test_what_is_said_stands_under_a_cells_id(place):
 def test_what_cannot_be_read_is_told_with_its_cell(place, text, words):
     path, write = place
     write(text)
-    with pytest.raises(said.DeckError) as problem:
-        said.read(path, five_cells())
+    with pytest.raises(slide_texts.DeckError) as problem:
+        slide_texts.read(path, five_cells())
     assert words in str(problem.value)
 
 
@@ -197,7 +197,7 @@ def test_code_that_shows_nothing_carries_its_text():
     [("x = 1\n" * 40, "cell c1: 41 lines of up to 5 characters are too much"), ("x" * 130, "1 lines of up to 130")],
 )
 def test_code_that_does_not_fit_is_refused(source, words):
-    with pytest.raises(said.DeckError, match=words):
+    with pytest.raises(slide_texts.DeckError, match=words):
         cut(code(source))
 
 
@@ -243,7 +243,7 @@ def test_exercises_and_verdicts_get_a_slide():
 @each
 def test_every_notebook_is_a_lecture(path):
     notebook = nbformat.read(path, as_version=4)
-    texts = said.read(path, notebook)
+    texts = slide_texts.read(path, notebook)
     deck = cutting.cut(notebook, texts)
     assert slides.count(deck) in SLIDES_A_LECTURE
     figures, kept = (sum(map(len, map(rules.pictures, rules.code_cells(made)))) for made in (notebook, deck))

@@ -25,7 +25,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_markdown_cell
 
-from tools import said
+from tools import slide_texts
 from tools.run import CELL_SECONDS, NotebookFailure, execute, select, write
 from utils.exercises.definitions import Choice, Number, of_notebook
 from utils.lessons import number_of
@@ -63,20 +63,20 @@ def moved(source):
 # --- the instructor's copy
 
 
-def instructor(notebook, exercises, said):
+def instructor(notebook, exercises, texts):
     """A notebook for the lecturer: outputs kept, solutions unfolded, and what each check looks for.
 
     Args:
         notebook: as nbformat reads it.
         exercises: slug → exercise, in the order in which their solutions stand there.
-        said: what `tools.said.read` found about its cells.
+        texts: what `tools.slide_texts.read` found about its cells.
     """
     made = nbformat.from_dict(notebook)
     cells, left = [], iter(exercises.items())
     for cell in made.cells:
         if cell.cell_type == "markdown":
             cell.source = moved(cell.source)
-        if cell.id in said and (remark := said[cell.id].remark):
+        if cell.id in texts and (remark := texts[cell.id].remark):
             cells.append(new_markdown_cell(f"**For the lecturer.** {remark}", id=f"{cell.id}-remark", metadata=NOTES))
         cells.append(cell)
         if "solution" in tags(cell):
@@ -137,7 +137,7 @@ def unsolved(notebook, folder):
 def build(path, root=ROOT, expect=False):
     """Write the two copies of a notebook, and with `expect` the one for nbval; the path of the handout."""
     stored = nbformat.read(path, as_version=4)
-    lecturers = instructor(stored, of_notebook(path.name[:2]), said.read(path, stored))
+    lecturers = instructor(stored, of_notebook(path.name[:2]), slide_texts.read(path, stored))
     copies = {"handouts": handout(stored), "instructor": lecturers}
     if expect:
         copies[FOR_NBVAL] = expecting(stored)

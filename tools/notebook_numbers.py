@@ -30,7 +30,7 @@ BARE_ITEM = re.compile(r"(?<![\w.,:/$–-])(\d\d?)\.(\d)(?![\w.%])")
 # Rows and sections that stand in the order of the numbers they begin with.
 ORDERED = (
     re.compile(r"(?m)^\| \[(\d+)(?:\.(\d+))?\]\([^)\n]*\) \|.*\n"),
-    re.compile(r'<tr><td><a href="[^"]*">(\d+)\.(\d+)</a></td>.*?</tr>', re.DOTALL),
+    re.compile(r'<tr><t[dh][^>]*><a href="[^"]*">(\d+)\.(\d+)</a></t[dh]>.*?</tr>', re.DOTALL),
     re.compile(r"(?ms)^## (\d\d)() · .*?(?=^## |\Z)"),
 )
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import nbformat
 
-from tools import said
-from tools.cut import COURSE, cut
+from tools import slide_texts
+from tools.decks import COURSE, cut
 from tools.run import select
-from tools.said import DeckError
+from tools.slide_texts import DeckError
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = Path(__file__).resolve().parent / "deck"
@@ -111,7 +111,7 @@ def main(arguments, root=ROOT):
         start = time.monotonic()
         try:
             notebook = nbformat.read(path, as_version=4)
-            deck = cut(notebook, said.read(path, notebook))
+            deck = cut(notebook, slide_texts.read(path, notebook))
             (folder / f"{path.name[:2]}.html").write_text(page(deck), encoding="utf-8")
         except DeckError as problem:
             failed += 1

@@ -3,9 +3,9 @@
 import importlib
 import sys
 from dataclasses import dataclass
-from html import escape
 
 from utils.files import reason
+from utils.tables import html_table
 
 __all__ = ["Check", "Checks", "check_environment"]
 
@@ -37,13 +37,8 @@ class Checks(list[Check]):
         return "\n".join(f"{_mark(c)}  {c.question}  {c.found}{'  → ' + c.remedy if c.remedy else ''}" for c in self)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f'<tr><td>{_mark(c)}</td><th scope="row" style="text-align:left">{escape(c.question)}</th>'
-            f'<td style="text-align:left">{escape(c.found)}</td>'
-            f'<td style="text-align:left">{escape(c.remedy)}</td></tr>'
-            for c in self
-        )
-        return f"<table><tbody>{rows}</tbody></table>"
+        rows = ((c.question, _mark(c), c.found, c.remedy) for c in self)
+        return html_table(("", "", "", ""), rows)
 
 
 def check_environment() -> Checks:

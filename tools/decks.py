@@ -3,7 +3,7 @@
 Each cell's `slide_type`, which is Jupyter's own, says what becomes of it: `slide` and `subslide` begin a slide, `-` and
 `fragment` go on with it, `notes` is for the speaker's view only, `skip` for neither. What the slide says in the place
 of a Markdown cell's text or above code, what it shows of the code, and the remark for the lecturer stand in
-`lessons/nbNN/slides.md` (see said.py); a Markdown cell that is replaced goes to the speaker's view in full.
+`lessons/nbNN/slides.md` (see slide_texts.py); a Markdown cell that is replaced goes to the speaker's view in full.
 
 The title is made from the first heading; a slide of the verdicts, from the claims; a slide of the exercises, from
 their headings. A figure's alternative text would say what is to be guessed: what stands under it is left out.
@@ -14,7 +14,7 @@ import re
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from tools.said import DeckError, Said
+from tools.slide_texts import DeckError, SlideText
 from utils.claims import VERDICTS
 from utils.tables import markdown_table
 
@@ -26,7 +26,7 @@ CODE = (28, 15)  # pixels: the largest type for code and what it prints, and wha
 UNWRAPPED = 18  # below which it is better to wrap a printed line
 WIDE, HIGH = 1840, 400  # the room for it: columns times pixels, lines times pixels
 VERDICTS_A_SLIDE = 4
-NOTHING = Said()
+NOTHING = SlideText()
 
 
 class Slide:
@@ -60,12 +60,12 @@ class Slide:
         return [*self.cells, *notes]
 
 
-def cut(notebook, said):
+def cut(notebook, texts):
     """The deck of an executed notebook, as a notebook of slides; `metadata.title` is its title.
 
     Args:
         notebook: as nbformat reads it.
-        said: what `tools.said.read` found about its cells, id → `Said`.
+        texts: what `tools.slide_texts.read` found about its cells, id → `SlideText`.
 
     Raises:
         DeckError: code, or what it prints, that does not fit on a slide; the text names its cell.
@@ -78,7 +78,7 @@ def cut(notebook, said):
         if not slides or kind in {"slide", "subslide"}:
             slides.append(Slide())
         try:
-            add(slides[-1], cell, kind, said.get(cell.id, NOTHING))
+            add(slides[-1], cell, kind, texts.get(cell.id, NOTHING))
         except DeckError as problem:
             raise DeckError(f"cell {cell.id}: {problem}") from None
     place = next((i for i, slide in enumerate(slides) if slide.name == "exercises"), len(slides))
@@ -89,21 +89,21 @@ def cut(notebook, said):
     return deck
 
 
-def add(slide, cell, kind, said):
+def add(slide, cell, kind, told):
     """Put a cell on a slide, or into its notes."""
-    if said.remark:
-        slide.remarks.append(said.remark)
+    if told.remark:
+        slide.remarks.append(told.remark)
     if kind == "notes":
         slide.notes.append(linked(cell.source))
     elif cell.cell_type == "markdown":
-        add_text(slide, cell.source, kind_of(kind), said.text)
+        add_text(slide, cell.source, kind_of(kind), told.text)
     else:
-        slide.write(said.text)
+        slide.write(told.text)
         shown = nbformat.from_dict(cell)
         output = worth_showing(shown.outputs)
-        show = said.show or ("output" if output else "code")
+        show = told.show or ("output" if output else "code")
         shown.outputs = output if show in {"output", "both"} else []
-        shown.source = excerpt(cell.source, said.lines) if show in {"code", "both"} else ""
+        shown.source = excerpt(cell.source, told.lines) if show in {"code", "both"} else ""
         printed = "".join(kept.text for kept in shown.outputs if kept.output_type == "stream")
         shown.metadata = nbformat.from_dict({"kind": kind_of(kind), "pixels": pixels(shown.source, printed)})
         if shown.source or shown.outputs:

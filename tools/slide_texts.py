@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DeckError", "Said", "parse", "read"]
+__all__ = ["DeckError", "SlideText", "parse", "read"]
 
 SHOW = ("both", "code", "none", "output")
 SECTION = re.compile(r"(?m)^<!-- cell (?P<cell>[\w-]+)(?P<words>[^>]*) -->$")
@@ -32,7 +32,7 @@ class DeckError(ValueError):
 
 
 @dataclass(frozen=True)
-class Said:
+class SlideText:
     """What stands about one cell.
 
     Attributes:
@@ -48,8 +48,8 @@ class Said:
     lines: tuple[int, int] | None = None
 
 
-def read(path: Path, notebook: Any) -> Mapping[str, Said]:
-    """What is said about the cells of the notebook at a path, id → `Said`; nothing if it has no such file.
+def read(path: Path, notebook: Any) -> Mapping[str, SlideText]:
+    """What is said about the cells of the notebook at a path, id → `SlideText`; nothing if it has no such file.
 
     Raises:
         DeckError: a section that cannot be read, or does not fit its cell; the text says which, and what is possible.
@@ -69,12 +69,12 @@ def read(path: Path, notebook: Any) -> Mapping[str, Said]:
     return found
 
 
-def parse(text: str) -> dict[str, Said]:
-    """The sections of such a file, id → `Said`; errors as in `read`."""
+def parse(text: str) -> dict[str, SlideText]:
+    """The sections of such a file, id → `SlideText`; errors as in `read`."""
     before, *sections = SECTION.split(text)
     if before.strip():
         raise DeckError(f'"{before.strip()[:40]}" stands under no cell: begin with <!-- cell ID -->')
-    found: dict[str, Said] = {}
+    found: dict[str, SlideText] = {}
     for name, words, body in zip(sections[::3], sections[1::3], sections[2::3], strict=True):
         if name in found:
             raise DeckError(f"cell {name}: it has two sections: make one of them")
@@ -84,7 +84,7 @@ def parse(text: str) -> dict[str, Said]:
         if not (body or shown):
             raise DeckError(f"cell {name}: nothing is said about it: remove the section")
         remark = note["remark"].strip() if note else ""
-        found[name] = Said(text=body[: note.start()].strip() if note else body, remark=remark, **shown)
+        found[name] = SlideText(text=body[: note.start()].strip() if note else body, remark=remark, **shown)
     return found
 
 
@@ -101,7 +101,7 @@ def options(name: str, words: str) -> dict[str, Any]:
     return found
 
 
-def require_fit(name: str, said: Said, cell: Any) -> None:
+def require_fit(name: str, said: SlideText, cell: Any) -> None:
     """That a section's `show` and `lines` mean something for its cell."""
     if cell.cell_type != "code" and (said.show or said.lines):
         raise DeckError(f"cell {name}: show and lines are for code, and this is a Markdown cell")
