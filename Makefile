@@ -24,7 +24,7 @@ help:
 	@echo "make test             the tests; every notebook is re-executed and its text compared"
 	@echo "make test-notebooks   only the notebooks, and the tests that depend on the data"
 	@echo "make test-handouts    what make handouts gives away is executed: every check must say \"not solved yet\""
-	@echo "make proofs           the tests that take long or need a browser, which make test leaves out"
+	@echo "make proofs           all tests with their coverage, also those that take long or need a browser"
 	@echo "make run              execute the whole series into build/executed/   (ONLY=03 for one)"
 	@echo "make notebooks        execute it in place, in the form that is committed   (ONLY=03 for one)"
 	@echo "make claims           renew the tables of claims in README.md and docs/claims.md from the notebooks"

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 from study import records
 from study.plan import Plan, Run, arms_of, runs_of
@@ -31,7 +32,7 @@ def estimate(plan: Plan, questions: Sequence[str], folder: Path = records.RECORD
     for arm in mine:
         settings = plan.arms[arm]
         own = [r["seconds"] / r["epochs"] for r in finished if r["arm"] == arm]
-        each = sum(own or pace) / len(own or pace)
+        each = median(own or pace)
         roles = [record["role"] for record in finished if record["arm"] == arm]
         searches = 0 if len(settings["rates"]) == 1 else len(settings["rates"]) * settings["searches"]
         twice = any(arm in plan.questions[question].get("twice", []) for question in questions)

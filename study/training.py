@@ -65,9 +65,9 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
         A record, plain data: arm, role, rate, seed, epochs; `loss`, thinned; `validation` after each epoch; `norms`, of
         all convolutions' weights together after each epoch; `training`, the accuracy on as many training pictures; and
         of a final run `test`, `right` (a bit a test picture, packed, base64); `stopped`, why it ended early, or None;
-        what it ran on, and its seconds.
+        what it ran on, and its seconds of processor time.
     """
-    settings, start = run.settings, time.monotonic()
+    settings, start = run.settings, time.process_time()
     torch.manual_seed(run.seed)
     parts = _parts(run, data, device)
     model = build(settings, run.seed).to(device)
@@ -111,7 +111,7 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
     if settings["learns"] != "all" and not stopped:
         gammas = torch.cat([m.weight.detach().abs() for m in model.modules() if isinstance(m, nn.BatchNorm2d)])
         record["small gammas"] = round((gammas < 0.01).double().mean().item(), 4)
-    return {**record, "seconds": round(time.monotonic() - start, 1)}
+    return {**record, "seconds": round(time.process_time() - start, 1)}
 
 
 def _parts(run: Run, data: ImageData, device: torch.device | str) -> dict[str, Batches]:

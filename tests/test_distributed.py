@@ -314,6 +314,7 @@ def test_torchrun(tmp_path):
     code = f"import distributed_workers; distributed_workers.torchrun('{options} --checkpoint c --out new/out.json')"
     paths = os.pathsep.join([str(tmp_path), str(ROOT / "tests")])
     environment = {**os.environ, "COURSE_DATA": "stand-in", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    environment["PYTHONFAULTHANDLER"] = "1"  # if one of them dies, it says where
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     line, *epochs = done.stdout.splitlines()

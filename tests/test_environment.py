@@ -158,8 +158,8 @@ def test_the_table_as_text():
 def test_the_table_as_html():
     parsed = Rows(CHECKS._repr_html_())
     assert parsed.rows == [
-        ["✓ ready", "Is it <b>here</b>?", "1.0 & more", ""],
-        ["✗ not ready", "Is it new?", "'0.1' < 1", 'say "update" & wait'],
+        ["Is it <b>here</b>?", "✓ ready", "1.0 & more", ""],
+        ["Is it new?", "✗ not ready", "'0.1' < 1", 'say "update" & wait'],
     ]
     assert set(parsed.tags) == {"table", "tbody", "tr", "th", "td"}, "what was found cannot smuggle in tags"
 
@@ -169,7 +169,7 @@ def test_the_mismatch_in_the_notebook(modules):
     checks = check_environment()
     check = failed(checks)
     row = Rows(checks._repr_html_()).rows[2]
-    assert row == ["✗ not ready", check.question, check.found, check.remedy]
+    assert row == [check.question, "✗ not ready", check.found, check.remedy]
     line = repr(checks).splitlines()[2]
     assert all(part in line for part in row)
 

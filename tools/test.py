@@ -1,10 +1,11 @@
-"""`make test`: which data, ruff, the unit tests with their coverage, then every notebook re-executed and compared.
+"""`make test`: which data, ruff, the unit tests, then every notebook re-executed and compared.
 
     python -m tools.test              everything but what takes long or needs a browser
     python -m tools.test --notebooks  the notebooks, and the tests that depend on the data in use
     python -m tools.test --handouts   what `make handouts` gives away, executed as a learner gets it: every cell runs,
                                       and every check says "not solved yet"
-    python -m tools.test --proofs     the tests marked `proof`, which take long, and `browser`, which need one
+    python -m tools.test --proofs     all unit tests with their coverage, also those marked `proof`, which take long, and
+                                      `browser`, which need one
     python -m tools.test --lint       ruff's rules and its format, notebooks included
 
 Every stage runs, also after one has failed; the exit status is 1 if any did.
@@ -23,7 +24,7 @@ NO_TESTS = 5  # pytest's exit status when it found none
 CHOICES = {
     "notebooks": "the notebooks, and the tests that depend on the data",
     "handouts": "what is given away",
-    "proofs": "the tests that take long or need a browser",
+    "proofs": "all unit tests, also those that take long or need a browser, with their coverage",
     "lint": "ruff",
 }
 # In which order the notebooks start: the long ones first, as measured, and those that are not named here at the end,
@@ -80,7 +81,8 @@ def stages(root, available, only=""):
     options, env = parallel(len(list((root / "tests").glob("test_*.py"))), available)
     unit = [*python, "pytest", "tests", *options]
     if only == "proofs":
-        return [data, ("proofs", [*unit, "-m", "proof or browser", "--durations=10"], env)]
+        coverage = ["--cov", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
+        return [data, ("proofs", [*unit, *coverage, "--durations=10"], env)]
     paths = long_first((root / "notebooks").glob("*.ipynb"))
     options, notebook_env = parallel(len(paths), available)
     compared = [
@@ -96,8 +98,7 @@ def stages(root, available, only=""):
     notebooks = ("notebooks", [*python, "pytest", *paths, *compared, *ordered], notebook_env)
     if only == "notebooks":
         return [data, ("tests of the data", [*unit, "-m", "data and not proof and not browser"], env), notebooks]
-    coverage = ["--cov", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
-    return [data, *ruff, ("unit tests", [*unit, "-m", "not proof and not browser", *coverage], env), notebooks]
+    return [data, *ruff, ("unit tests", [*unit, "-m", "not proof and not browser"], env), notebooks]
 
 
 def passed(status, name):

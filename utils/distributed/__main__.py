@@ -106,4 +106,7 @@ def process_group(timeout: float) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # all is written; an interpreter that is taken apart under threads of PyTorch's can abort
