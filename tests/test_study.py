@@ -246,7 +246,8 @@ def test_a_first_epoch_is_made_again_and_a_record_of_another_is_told(data, monke
 
 
 def test_the_command_says_what_is_left(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(records.read_all, "__defaults__", (tmp_path,))
+    for reading in (records.read_all, schedule.estimate):
+        monkeypatch.setattr(reading, "__defaults__", (tmp_path,))
     assert command.main(["order", "--list"]) == 0
     assert "order           0 done" in capsys.readouterr().out
     assert command.main(["odrer"]) == 2

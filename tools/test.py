@@ -4,8 +4,8 @@
     python -m tools.test --notebooks  the notebooks, and the tests that depend on the data in use
     python -m tools.test --handouts   what `make handouts` gives away, executed as a learner gets it: every cell runs,
                                       and every check says "not solved yet"
-    python -m tools.test --proofs     all unit tests with their coverage, also those marked `proof`, which take long, and
-                                      `browser`, which need one
+    python -m tools.test --proofs     all unit tests with their coverage, also those marked `proof`, which take long,
+                                      and `browser`, which need one
     python -m tools.test --lint       ruff's rules and its format, notebooks included
 
 Every stage runs, also after one has failed; the exit status is 1 if any did.
