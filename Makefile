@@ -1,5 +1,5 @@
-# Every target first sees to the environment (tools/setup.py), which costs next to nothing once it is built, and then
-# runs tools/NAME.py in it. The logic is there, so that this file stays the same for GNU make 3.81 (macOS), sh and
+# Every target but `clean` goes through tools/setup.py, which sees to the environment (next to nothing once it is built)
+# and then runs `python -m tools.NAME` in it. The logic is there, so that this file stays the same for GNU make 3.81 (macOS), sh and
 # Windows' cmd.
 
 .PHONY: help setup lab test test-notebooks test-handouts proofs run notebooks claims handouts slides bench study study-check notebook move review lint lock clean
@@ -30,7 +30,7 @@ help:
 	@echo "make claims           renew the tables of claims in README.md and docs/claims.md from the notebooks"
 	@echo "make handouts         the notebooks without solutions and outputs, and the lecturer's copies, into build/"
 	@echo "make slides           a deck of slides from each notebook, which needs no network, into build/slides/"
-	@echo "make bench            measure what is promised to be fast, into build/benchmarks.md   (ONLY=\"layers fit\")"
+	@echo "make bench            measure what is promised to be fast, into build/benchmarks.md   (ONLY=\"layers steps\")"
 	@echo "make study            make what is missing of the long study, for hours; it can be stopped   (ONLY=\"depth order\")"
 	@echo "make study-check      train the first epoch of three of its records once more, and compare"
 	@echo "make notebook         lay a new lesson, notebook and folder   (NAME=\"Does it help?\")"

@@ -1,14 +1,11 @@
 """docs/benchmarks.md: a table for each section, and the machine in a few words."""
 
-import os
-import platform
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 
 from benchmarks.measure import Row
+from utils.machine import cores, processor
 
 __all__ = ["page", "table"]
 
@@ -50,8 +47,4 @@ def _measured(row: Row) -> str:
 
 def _machine() -> str:
     """The processor's model, its cores and PyTorch's version; no name of a machine, and no path."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8")) if info.exists() else None
-    processor = found[1].strip() if found else platform.machine() or "an unknown processor"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return f"{processor}; {cores} cores, {torch.get_num_threads()} threads; torch {torch.__version__}"
+    return f"{processor()}; {cores()} cores, {torch.get_num_threads()} threads; torch {torch.__version__}"

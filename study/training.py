@@ -2,11 +2,9 @@
 
 import base64
 import contextlib
-import platform
 import time
 from collections.abc import Iterator
 from itertools import chain, repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from study.networks import Stack, build, learning, start_by_data
 from study.plan import Run
 from utils.data import Batches, ImageData
+from utils.machine import processor
 from utils.training import History, evaluate, fit
 
 __all__ = ["HELD_OUT", "train"]
@@ -100,7 +99,7 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
         "arm": run.arm, "role": run.role, "rate": run.rate, "seed": run.seed, "epochs": run.epochs,
         "loss": _thinned(np.concatenate(losses)), "validation": validation, "norms": norms, "stopped": stopped,
         "training": None if stopped else round(evaluate(trained, parts["seen"]), 5),
-        "device": str(device), "threads": torch.get_num_threads(), "machine": _machine(), "torch": torch.__version__,
+        "device": str(device), "threads": torch.get_num_threads(), "machine": processor(), "torch": torch.__version__,
         "precision": settings["precision"], "data": data.source if data.is_stand_in else "CIFAR-10",
     }  # fmt: skip
     if run.role != "search" and not stopped:
@@ -176,9 +175,3 @@ def _norm(model: Stack) -> float:
 def _thinned(loss: np.ndarray) -> list[float]:
     """The means of so many equal parts of a curve."""
     return [float(f"{part.mean():.4g}") for part in np.array_split(loss, min(POINTS, len(loss)))] if len(loss) else []
-
-
-def _machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,6 +1,5 @@
 """A new lesson, and a notebook with another number: every number that is one follows, and nothing else changes."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -88,12 +87,12 @@ def test_rows_and_sections_come_in_the_order_of_their_numbers():
 # --- on a copy of the course
 
 FORM = """
-import json, sys
+import sys
 sys.path.insert(0, "tests")
 import nbformat, notebook_rules as rules
-found = {path.stem[3:]: {rule.__name__: len(rule(nbformat.read(path, as_version=4), path)) for rule in rules.RULES}
-         for path in rules.NOTEBOOKS}
-print(json.dumps(found))
+for path in rules.NOTEBOOKS:
+    notebook = nbformat.read(path, as_version=4)
+    print(path.stem[3:], *(len(rule(notebook, path)) for rule in rules.RULES))
 """
 
 
@@ -122,12 +121,19 @@ def contents(course):
 
 
 def faults(course):
-    return json.loads(python(course, "-c", FORM))
+    """Name of a notebook → how many faults each rule finds in it."""
+    return dict(line.split(maxsplit=1) for line in python(course, "-c", FORM).splitlines())
+
+
+@pytest.fixture(scope="module")
+def form(course):
+    """The faults before anything is moved."""
+    return faults(course)
 
 
 @pytest.mark.proof
-def test_a_notebook_moves_with_all_its_numbers_and_back(course):
-    before, form = contents(course), faults(course)
+def test_a_notebook_moves_with_all_its_numbers_and_back(course, form):
+    before = contents(course)
     listed = python(course, "-m", "tools.lesson", "--dry-run", "move", "09", "11")
     assert "### Exercise [9 → 11].1" in listed
     assert contents(course) == before
@@ -146,13 +152,13 @@ def test_a_notebook_moves_with_all_its_numbers_and_back(course):
 
 
 @pytest.mark.proof
-def test_a_new_lesson_keeps_every_rule_and_the_last_stays_the_last(course):
-    form, names = faults(course), sorted(path.name for path in (course / "notebooks").iterdir())
+def test_a_new_lesson_keeps_every_rule_and_the_last_stays_the_last(course, form):
+    names = sorted(path.name for path in (course / "notebooks").iterdir())
     said = python(course, "-m", "tools.lesson", "new", "How deep is 'deep'?")
     place = int(names[-1][:2])
     assert f"lessons/nb{place:02d}/" in said
     now = faults(course)
-    assert now.pop("how_deep_is_deep") == dict.fromkeys(now["so_what_is_true"], 0)
+    assert set(now.pop("how_deep_is_deep").split()) == {"0"}
     assert now == form
     last = sorted(path.name for path in (course / "notebooks").iterdir())[-2:]
     assert last == [f"{place:02d}_how_deep_is_deep.ipynb", f"{place + 1:02d}{names[-1][2:]}"]
@@ -164,7 +170,6 @@ def test_a_new_lesson_keeps_every_rule_and_the_last_stays_the_last(course):
     ("arguments", "words"),
     [
         (["move", "00", "03"], "two different numbers from 01 to "),
-        (["move", "03", "03"], "two different numbers"),
         (["move", "3", "04"], "two different numbers"),
         (["new", "How deep"], "with a question mark"),
         (["new", "Normalize over what?"], "there is a notebook normalize_over_what already"),

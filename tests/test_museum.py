@@ -32,43 +32,28 @@ WORDS = {  # fault → what the diagnosis of its probe must say
     "num_batches_tracked never counted": ["never counts"],
 }
 ALSO = {  # what else goes wrong, because of the fault; nothing beyond
-    "biased running variance": {"eval forward"},
-    "statistics under no_grad": {"second derivative"},
-    "statistics as plain attributes": {"state_dict keys", "to(dtype, device)"},
-    "unbiased normalization": {"gradient of x", "gradient of γ", "second derivative"},
-    "mode taken from torch.is_grad_enabled()": {
-        "eval forward",
-        "gradient in eval",
-        "num_batches_tracked",
-        "eval before training",
-        "training without gradients",
-    },
-    "no eps": {"eps"},
-    "last batch reused in evaluation": {"eval forward", "running variance", "momentum", "momentum=None"},
-    "normalizing over the wrong axes": {
-        "eval forward",
-        "gradient of x",
-        "gradient of γ",
-        "second derivative",
-        "running variance",
-    },
-    "graph retained": {"gradient in eval", "deepcopy"},
-    "eps outside the root": {"constant channel"},
-    "momentum the wrong way round": {"eval forward", "running mean", "running variance"},
-    "running statistics updated in evaluation": {"num_batches_tracked"},
-    "one parameter shared by all channels": {"gradient of β"},
-    "γ and β applied before normalizing": {
-        "eval forward",
-        "gradient of x",
-        "gradient of γ",
-        "gradient of β",
-        "second derivative",
-        "running mean",
-        "running variance",
-        "momentum",
-        "constant channel",
-    },
-    "momentum ignored": {"eval forward", "running mean", "running variance"},
+    "biased running variance": "eval forward",
+    "statistics under no_grad": "second derivative",
+    "statistics as plain attributes": "state_dict keys, to(dtype, device)",
+    "unbiased normalization": "gradient of x, gradient of γ, second derivative",
+    "mode taken from torch.is_grad_enabled()": (
+        "eval forward, gradient in eval, num_batches_tracked, eval before training, training without gradients"
+    ),
+    "no eps": "eps",
+    "last batch reused in evaluation": "eval forward, running variance, momentum, momentum=None",
+    "normalizing over the wrong axes": (
+        "eval forward, gradient of x, gradient of γ, second derivative, running variance"
+    ),
+    "graph retained": "gradient in eval, deepcopy",
+    "eps outside the root": "constant channel",
+    "momentum the wrong way round": "eval forward, running mean, running variance",
+    "running statistics updated in evaluation": "num_batches_tracked",
+    "one parameter shared by all channels": "gradient of β",
+    "γ and β applied before normalizing": (
+        "eval forward, gradient of x, gradient of γ, gradient of β, second derivative, running mean, running variance, "
+        "momentum, constant channel"
+    ),
+    "momentum ignored": "eval forward, running mean, running variance",
 }
 
 
@@ -79,54 +64,40 @@ def test_the_probe_that_is_meant_for_it_catches_it_and_says_why(name):
     assert exhibit.probe in report.failed
     for words in WORDS[exhibit.fault]:
         assert words in report[exhibit.probe].diagnosis
-    assert set(report.failed) == {exhibit.probe} | ALSO.get(exhibit.fault, set())
+    others = [probe for probe in report.failed if probe != exhibit.probe]
+    assert ", ".join(others) == ALSO.get(exhibit.fault, "")
 
 
 def test_the_sound_layer_is_blamed_by_none():
     assert check_batchnorm(museum.CorrectBatchNorm).failed == ()
 
 
-def test_the_names_give_nothing_away():
+def test_every_exhibit_has_one_fault_of_its_own_and_a_name_that_gives_nothing_away():
     assert list(EXHIBITS) == [f"exhibit {k}" for k in range(1, len(EXHIBITS) + 1)]
-    assert len(EXHIBITS) >= 15
-    faults = [exhibit.fault for exhibit in EXHIBITS.values()]
-    assert len(set(faults)) == len(faults)
-    assert set(faults) == set(WORDS)
-    assert {exhibit.probe for exhibit in EXHIBITS.values()} <= {probe.name for probe in PROBES}
-
-
-def test_every_exhibit_is_a_layer_with_one_fault_and_says_what_one_sees():
-    for exhibit in EXHIBITS.values():
-        assert issubclass(exhibit.layer, nn.Module)
-        assert "What one sees" in exhibit.layer.__doc__
-        assert "Seen " in exhibit.layer.__doc__
+    assert sorted(exhibit.fault for exhibit in EXHIBITS.values()) == sorted(WORDS)
     assert len({exhibit.layer for exhibit in EXHIBITS.values()}) == len(EXHIBITS)
+    assert all("What one sees" in exhibit.layer.__doc__ for exhibit in EXHIBITS.values())
+
+
+COLUMNS = ("training forward", "gradient of x", "running variance")
+MEASURED = {  # which of these were wrong when the original of each published layer was measured
+    "LastBatchUnbiasedNoEps": COLUMNS,
+    "UnbiasedDetached": COLUMNS[:2],
+    "GradModeBiasedUnregistered": COLUMNS[2:],
+    "OnePassBiasedGraphKept": COLUMNS[2:],
+    "BiasedGraphKept": COLUMNS[2:],
+    "UnbiasedSilent": COLUMNS[:2],
+}
 
 
 @pytest.mark.parametrize("published", PUBLISHED, ids=lambda published: published.layer.__name__)
 def test_a_published_combination_is_caught_on_all_its_faults(published):
     report = check_batchnorm(published.layer, skip=SLOW)
     assert set(published.probes) <= set(report.failed)
-
-
-def test_the_table_of_published_layers():
-    """Forward, gradient of x and running variance of each, as they were measured on the originals."""
-    columns = ("training forward", "gradient of x", "running variance")
-    wrong = {p.layer.__name__: check_batchnorm(p.layer, only=columns).failed for p in PUBLISHED}
-    assert wrong == {
-        "LastBatchUnbiasedNoEps": columns,
-        "UnbiasedDetached": columns[:2],
-        "GradModeBiasedUnregistered": columns[2:],
-        "OnePassBiasedGraphKept": columns[2:],
-        "BiasedGraphKept": columns[2:],
-        "UnbiasedSilent": columns[:2],
-    }
-
-
-def test_a_combination_is_diagnosed_as_one():
-    diagnosis = check_batchnorm(museum.UnbiasedDetached, only="gradient of x")["gradient of x"].diagnosis
-    assert "detached" in diagnosis
-    assert "unbiased" in diagnosis
+    assert tuple(name for name in COLUMNS if name in report.failed) == MEASURED[published.layer.__name__]
+    if published.layer is museum.UnbiasedDetached:  # a combination is diagnosed as one
+        assert "detached" in report["gradient of x"].diagnosis
+        assert "unbiased" in report["gradient of x"].diagnosis
 
 
 def test_published_layers_refuse_or_accept_as_they_say():

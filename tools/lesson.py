@@ -80,7 +80,9 @@ class New:
         files.write(FIGURES, folder / "figures.toml")
         files.write(f"<!-- cell 03 -->\n\n## {NOT_YET}\n\nNote: {NOT_YET}\n", folder / "slides.md")
         run.write(self.skeleton(slugs), path)
-        run.run_one(path, path, in_place=True)
+        _, failure = run.run_one(path, path, in_place=True)
+        if failure:
+            raise LessonError(f"the new notebook does not run through: {failure}")
 
     def skeleton(self, slugs: list[str]):
         """The notebook in which nothing is written yet."""
@@ -133,7 +135,7 @@ def main(arguments, root=ROOT):
             print("\n".join(project.said))
         else:
             (new or project).write()
-    except (LessonError, OSError, run.NotebookFailure) as problem:
+    except (LessonError, OSError) as problem:
         print(f"[lesson] {problem}", file=sys.stderr)
         return 1
     print(f"[lesson] {len(project.said)} replacements in {len(project.texts)} files")

@@ -26,6 +26,7 @@ BOARD = re.compile(r'<a href="(\d\d_\w+)\.ipynb">(\d\d?)\.\d+</a>')
 BEFORE = re.compile(r'\bbefore="(\d\d)"')
 SECTION = re.compile(r"(?m)^# --- (\d\d?)\.\d")
 BARE = re.compile(r"(?<![\w.,:/$·–-])(?<!cell )(\d\d)(?![\w:%/]|[.,–-]\d)")
+LIST = re.compile(rf"(?<![\w.])\d\d?\.\d(?:{JOIN}\d\d?\.\d)+(?![\w.%])")
 BARE_ITEM = re.compile(r"(?<![\w.,:/$–-])(\d\d?)\.(\d)(?![\w.%])")
 # Rows and sections that stand in the order of the numbers they begin with.
 ORDERED = (
@@ -110,7 +111,7 @@ def doubtful(text: str, found: list[Span], new: Mapping[int, int]) -> Iterator[t
     """(line, what) of each place that may be the number of a notebook that changes, and cannot be told.
 
     A range is one, since what lies in it may change; so is a number with two digits that stands for itself, if it or
-    another one in its line begins with 0; and 7.2 in a line that names its notebook.
+    another one in its line begins with 0; and 7.2 in a line that names its notebook, or in a list of such numbers.
     """
     known = {span.start for span in found}
     for match in WORDS.finditer(text):
@@ -122,9 +123,11 @@ def doubtful(text: str, found: list[Span], new: Mapping[int, int]) -> Iterator[t
         bare = [match for match in BARE.finditer(line) if place + match.start(1) not in known]
         padded = any(match[1].startswith("0") for match in bare) and not line.startswith("|")  # a table's are measured
         yield from ((number, around(line, match)) for match in bare if padded and int(match[1]) in new)
+        listed = {item for match in LIST.finditer(line) for item in re.findall(r"\d\d?\.\d", match[0])}
         for match in BARE_ITEM.finditer(line):
             named = {int(digits) for digits in inside}
-            if int(match[1]) in named & new.keys() and place + match.start(1) not in known:
+            sure = int(match[1]) in named or f"{match[1]}.{match[2]}" in listed
+            if sure and int(match[1]) in new and place + match.start(1) not in known:
                 yield number, around(line, match)
         place += len(line) + 1
 

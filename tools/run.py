@@ -25,7 +25,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 from tools import files
 from tools.kernels import OwnKernelManager
-from tools.test import cores, long_first
+from tools.test import long_first
+from utils.machine import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300

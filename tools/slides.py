@@ -42,7 +42,7 @@ def asset_source(package, place):
     """
     spec = importlib.util.find_spec(package)
     if spec is None:
-        raise DeckError(f"{package} is not installed: python -m pip install -e '.[slides]'")
+        raise DeckError(f'{package} is not installed: python -m pip install -e ".[slides]"')
     return Path(spec.submodule_search_locations[0]) / place
 
 

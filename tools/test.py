@@ -18,6 +18,8 @@ import sys
 import time
 from pathlib import Path
 
+from utils.machine import cores
+
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
 NO_TESTS = 5  # pytest's exit status when it found none
@@ -49,11 +51,6 @@ def long_first(paths):
     """Notebooks in the order of LONG_FIRST, whatever their numbers are."""
     rank = {words: place for place, words in enumerate(LONG_FIRST)}
     return sorted(paths, key=lambda path: (rank.get(path.stem[3:], len(rank)), path.name))
-
-
-def cores():
-    """The cores this process may use, which in a container can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parallel(files, available):

@@ -13,7 +13,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["LESSONS", "alternative_text", "load_module", "number_of", "numbers", "paragraphs", "slugs", "table"]
+__all__ = [
+    "LESSONS",
+    "alternative_text",
+    "lesson_of",
+    "load_module",
+    "number_of",
+    "numbers",
+    "paragraphs",
+    "slugs",
+    "table",
+]
 
 LESSONS = Path(__file__).resolve().parent.parent / "lessons"
 NUMBER = re.compile(r"nb(\d\d)")
@@ -80,14 +90,18 @@ def number_of(kind: str, slug: str) -> str:
     raise ValueError(f"no lesson has {kind.removesuffix('s')} {slug!r}{hint}")
 
 
+def lesson_of(kind: str, slug: str) -> str:
+    """The number of the lesson that has this slug, "07"; arguments and errors as `number_of`."""
+    return f"{int(number_of(kind, slug).split('.')[0]):02d}"
+
+
 def alternative_text(slug: str) -> str:
     """What the figure with this slug shows, in words.
 
     Raises:
         ValueError: no lesson has this figure.
     """
-    number = number_of("figures", slug).split(".")[0]
-    return paragraphs(table(f"{int(number):02d}", "figures")[slug])
+    return paragraphs(table(lesson_of("figures", slug), "figures")[slug])
 
 
 def paragraphs(text: str) -> str:

@@ -221,4 +221,4 @@ def find(slug: str) -> tuple[str, Exercise]:
         ValueError: there is none.
     """
     number = lessons.number_of("exercises", slug)
-    return number, of_notebook(f"{int(number.split('.')[0]):02d}")[slug]
+    return number, of_notebook(lessons.lesson_of("exercises", slug))[slug]

@@ -1,4 +1,4 @@
-"""The museum: batch-normalization layers with one fault each, for the learner to diagnose (notebook 05).
+"""The museum: batch-normalization layers with one fault each, for whoever wants to practise diagnosing.
 
 `CorrectBatchNorm` goes in small steps; each fault overrides one of them. `EXHIBITS` hangs them under neutral names;
 `PUBLISHED` has the combinations of faults that six published from-scratch layers show, written afresh.
@@ -371,7 +371,7 @@ class Exhibit(NamedTuple):
     Attributes:
         layer: the class.
         fault: its name, in a few words.
-        probe: the name of the probe of `utils.probes` that is meant for it.
+        probe: the name of the probe in `normdoctor.PROBES` that is meant for it.
     """
 
     layer: type[nn.Module]
