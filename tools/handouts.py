@@ -1,9 +1,7 @@
 """Writes what a lecturer gives away, and what a lecturer keeps (`make handouts`).
 
     python -m tools.handouts [NAME...]        build/handouts/ and build/instructor/, from notebooks/
-    python -m tools.handouts --run [NAME...]  the same, and then executes the handouts: each check must say that its
-                                              exercise is not solved yet
-    python -m tools.handouts --expect         the same as the first, and build/handouts-test/: the handouts once more,
+    python -m tools.handouts --expect         the same, and build/handouts-test/: the handouts once more,
                                               for nbval (`make test-handouts`)
 
 A handout is a notebook without its solutions and its outputs. What is to be found out stands nowhere in it: the
@@ -26,7 +24,7 @@ import nbformat
 from nbformat.v4 import new_markdown_cell
 
 from tools import slide_texts
-from tools.run import CELL_SECONDS, NotebookFailure, execute, select, write
+from tools.run import NotebookFailure, select, write
 from utils.exercises.definitions import Choice, Number, of_notebook
 from utils.lessons import number_of
 
@@ -122,18 +120,6 @@ def require_unsolved(number, cell):
         raise NotebookFailure(f"cell {number}: its check says {states}, and not that it is not solved yet")
 
 
-def unsolved(notebook, folder):
-    """Execute a handout, with `folder` as its working folder.
-
-    Raises:
-        NotebookFailure: it did not run through, or a check did not say that its exercise is not solved yet.
-    """
-    execute(notebook, folder)
-    for number, cell in enumerate(notebook.cells, 1):
-        if "exercise-check" in tags(cell):
-            require_unsolved(number, cell)
-
-
 def build(path, root=ROOT, expect=False):
     """Write the two copies of a notebook, and with `expect` the one for nbval; the path of the handout."""
     stored = nbformat.read(path, as_version=4)
@@ -149,7 +135,6 @@ def build(path, root=ROOT, expect=False):
 def main(arguments, root=ROOT):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="the beginning of a file's name, such as 01")
-    parser.add_argument("--run", action="store_true", help=f"execute the handouts, at most {CELL_SECONDS} s a cell")
     parser.add_argument("--expect", action="store_true", help=f"write copies for nbval to build/{FOR_NBVAL}, too")
     options = parser.parse_args(arguments)
     failed = 0
@@ -158,9 +143,7 @@ def main(arguments, root=ROOT):
     for path in select(root / "notebooks", options.names):
         start = time.monotonic()
         try:
-            made = build(path, root, options.expect)
-            if options.run:
-                unsolved(nbformat.read(made, as_version=4), made.parent)
+            build(path, root, options.expect)
         except (NotebookFailure, ValueError) as problem:
             failed += 1
             print(f"[handouts] {path.stem:<48} FAILED: {problem}", flush=True)
