@@ -13,6 +13,7 @@ PAGE = """# How fast it is
 
 What `make bench` measured, all of it on one machine. The two of a line are measured in turn, in one run; the number is
 the median over the repeats, with the least and the greatest in brackets. On another machine the numbers are others.
+`make bench ONLY=series` says how long the notebooks take.
 
 *{machine}*
 

@@ -1,10 +1,10 @@
 """`make bench`: measures what is promised to be fast, and writes build/benchmarks.md.
 
-    python -m tools.bench                 everything, the series of notebooks included, some ten minutes
-    python -m tools.bench layers steps    only these (`make bench ONLY="layers steps"`)
+    python -m tools.bench                 everything but the series of notebooks, which takes ten minutes by itself
+    python -m tools.bench layers series   only these (`make bench ONLY="layers series"`)
     python -m tools.bench --quick         everything in seconds, too small to mean anything; writes nothing
 
-Once all parts were measured in one run, docs/benchmarks.md is renewed as well: that page is always of one machine.
+A run without names renews docs/benchmarks.md as well: that page is always of one machine and of one run.
 """
 
 import argparse
@@ -21,6 +21,7 @@ SECTIONS = {
     "layers": ("Batch normalization, forward and backward", [layers.normalizing]),
     "series": ("The series", [series.series]),
 }
+ON_REQUEST = {"series"}
 
 
 def main(arguments, root=ROOT):
@@ -32,14 +33,14 @@ def main(arguments, root=ROOT):
         print(f"[bench] no {', '.join(unknown)}; there are: {', '.join(SECTIONS)}", file=sys.stderr)
         return 2
     measured = {}
-    for name in [name for name in SECTIONS if not options.names or name in options.names]:
+    for name in options.names or [name for name in SECTIONS if name not in ON_REQUEST]:
         title, functions = SECTIONS[name]
         print(f"[bench] {name} ...", flush=True)
         measured[title] = [row for function in functions for row in function(options.quick)]
         print(table(measured[title]) + "\n", flush=True)
     if options.quick:
         return 0
-    for target in ["build", "docs"] if len(measured) == len(SECTIONS) else ["build"]:
+    for target in ["build"] if options.names else ["build", "docs"]:
         (root / target).mkdir(exist_ok=True)
         (root / target / "benchmarks.md").write_text(page(measured), encoding="utf-8", newline="\n")
         print(f"[bench] written: {target}/benchmarks.md")
