@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import torch
+from torch import nn
 
 from utils.exercises.definitions import Answers
 
@@ -75,6 +76,20 @@ def once_a_layer(network, layers, x):
     return [by_a_spy(network, [layer], x)[0] for layer in layers]
 
 
+def of_all_convolutions(network, layers, x):
+    return by_a_spy(network, [module for module in network.modules() if isinstance(module, nn.Conv2d)], x)
+
+
+def as_defined(network, layers, x):
+    """One run, and a list in the order of `network.modules()`."""
+    spies = [Spy([module]) for module in network.modules() if module in layers]
+    with ExitStack() as stack:
+        for spy in spies:
+            stack.enter_context(spy)
+        network(x)
+    return [spy.found[0] for spy in spies]
+
+
 def calls_the_hook(network, layers, x):
     noted = []
     handle = layers[0].register_forward_hook(noted.append(0))  # None
@@ -86,7 +101,9 @@ ANSWERS = {
     "instrument-of-your-own": Answers(
         right=[by_a_stack, by_a_spy],
         wrong=[
-            ("order_given", once_a_layer),
+            ("wrong_values", once_a_layer),
+            ("wrong_values", as_defined),
+            ("wrong_shape", of_all_convolutions),
             ("hooks_stay_after_error", without_finally),
             ("one_after_the_other", in_a_loop),
             ("wrong_values", catches),

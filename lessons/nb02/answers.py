@@ -55,6 +55,10 @@ def without_keepdim(x: Tensor) -> Tensor:
     return (x - mean[:, None, None]) / (x - mean).std()
 
 
+def of_three_channels(x: Tensor) -> Tensor:
+    return (x - x.mean((0, 2, 3)).view(1, 3, 1, 1)) / x.std((0, 2, 3)).view(1, 3, 1, 1)
+
+
 # --- 2.4
 
 
@@ -113,6 +117,25 @@ class UnpacksPictures(Working):
         return mean, x.std((0, 2, 3))
 
 
+class RunningAverage(Working):
+    """In evaluation, it uses the average over all batches so far."""
+
+    def measure(self, x):
+        batch = super().measure(x)
+        self.seen = [*getattr(self, "seen", []), torch.stack(batch)]
+        return batch
+
+    def eval(self):
+        self.mean, self.std = torch.stack(self.seen).mean(0)
+        return super().eval()
+
+
+class NeverLearns(Working):
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.requires_grad_(False)
+
+
 class OneNumberForAll(Working):
     def __init__(self, channels):
         super().__init__(1)
@@ -128,6 +151,7 @@ ANSWERS = {
             ("divided_by_n", biased),
             ("changes_input", in_place),
             ("raises", without_keepdim),
+            ("raises", of_three_channels),
         ],
     ),
     "layer-for-pictures-sounds-and-tables": Answers(
@@ -137,6 +161,8 @@ ANSWERS = {
             ("detached", UnderNoGrad),
             ("only_pictures", OnlyPictures),
             ("only_pictures", UnpacksPictures),
+            ("wrong_values", RunningAverage),
+            ("wrong_values", NeverLearns),
             ("unusable", OneNumberForAll),
             ("not_callable", Working(3)),
         ],

@@ -41,7 +41,7 @@ SCALE, SHIFT = torch.tensor([2.0, 0.5, -1.5]), torch.tensor([1.0, -1.0, 0.25])
 
 
 def try_layer(answer, first: Tensor, second: Tensor) -> dict:
-    """Set `m` and `a`, normalize one batch in training and another in evaluation."""
+    """Set `m` and `a`, normalize two batches in training and another in evaluation."""
     layer, found = answer(first.shape[1]), {}
     if not isinstance(layer, nn.Module):
         raise Unusable("The class has to be an `nn.Module`.")
@@ -49,23 +49,26 @@ def try_layer(answer, first: Tensor, second: Tensor) -> dict:
         parameter = getattr(layer, name, None)
         if not isinstance(parameter, Tensor):
             raise Unusable(f"The layer needs a tensor called `{name}`.")
-        if parameter.numel() != len(values):
+        if parameter.numel() != first.shape[1]:
             raise Unusable(f"`{name}` needs one number for each channel; it holds {parameter.numel()}.")
         found[f"`{name}` at the start"] = parameter.detach().flatten().clone()
-        parameter.data.copy_(values.view_as(parameter))
+        parameter.data.copy_(values[: first.shape[1]].view_as(parameter))
     found["learned parameters"] = ", ".join(sorted(name for name, _ in layer.named_parameters()))
+    layer.train()(2 * first + 1)  # its statistics are to be forgotten
     x = first.clone().requires_grad_()
-    out = found["output in training"] = layer.train()(x)
+    out = found["output in training"] = layer(x)
     found["gradient of the input"] = gradient(out, x)
+    for name in ("m", "a"):
+        found[f"gradient of `{name}`"] = gradient(out, getattr(layer, name)).flatten()
     found["output in evaluation"] = layer.eval()(second)
     return found
 
 
 def gradient(out: Tensor, x: Tensor) -> Tensor:
     """Of a loss that, unlike the sum, does not stay the same when a layer normalizes; 0 if it does not reach x."""
-    if not isinstance(out, Tensor) or not out.requires_grad:
+    if not isinstance(out, Tensor) or not out.requires_grad or not x.requires_grad:
         return torch.zeros_like(x)
-    return torch.autograd.grad(out.sigmoid().sum(), x, allow_unused=True, materialize_grads=True)[0]
+    return torch.autograd.grad(out.sigmoid().sum(), x, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
 
 
 class Layer(nn.Module):
@@ -96,7 +99,7 @@ EXERCISES = {
         truth=standardized,
         trial=try_standardize,
         cases=lambda: {
-            "two pictures of three channels, (2, 3, 3, 4)": (pictures(2, 3, 3, 4),),
+            "two pictures of five channels, (2, 5, 3, 4)": (pictures(2, 5, 3, 4),),
             "as many pictures as channels, and as many columns, (3, 3, 2, 3)": (pictures(3, 3, 2, 3, seed=1),),
         },
         axes=("picture", "channel", "row", "column"),
@@ -115,7 +118,7 @@ EXERCISES = {
         cases=lambda: {
             "pictures, (4, 3, 2, 5)": (pictures(4, 3, 2, 5), pictures(2, 3, 2, 5, seed=1)),
             "pictures three columns wide, (4, 3, 2, 3)": (pictures(4, 3, 2, 3), pictures(2, 3, 2, 3, seed=1)),
-            "tables, (6, 3)": (pictures(6, 3), pictures(2, 3, seed=1)),
+            "tables, (6, 2)": (pictures(6, 2), pictures(2, 2, seed=1)),
             "sounds, (4, 3, 5)": (pictures(4, 3, 5), pictures(2, 3, 5, seed=1)),
             "films, (2, 3, 2, 2, 2)": (pictures(2, 3, 2, 2, 2), pictures(2, 3, 2, 2, 2, seed=1)),
         },

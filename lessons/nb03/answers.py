@@ -1,6 +1,6 @@
 """Answers to the exercises of notebook 03."""
 
-from statistics import mean
+from statistics import mean, median
 
 import numpy as np
 import torch
@@ -37,6 +37,10 @@ def sorted_rates(plain, normalized):
 def rate_of_plain(plain, normalized):
     rate = max(plain, key=lambda rate: mean(plain[rate]))
     return mean(normalized[rate]) - mean(plain[rate])
+
+
+def of_the_medians(plain, normalized):
+    return max(map(median, normalized.values())) - max(map(median, plain.values()))
 
 
 def in_points(plain, normalized):
@@ -115,6 +119,14 @@ def the_head_too(network, pictures):
     network.head.weight.data /= 2
 
 
+def frozen(network, pictures):
+    by_data(network.requires_grad_(False), pictures)
+
+
+def left_in_evaluation(network, pictures):
+    by_data(network.eval(), pictures)
+
+
 ANSWERS = {
     "what-is-it-worth": Answers(
         right=[by_a_loop, by_the_rate],
@@ -122,6 +134,7 @@ ANSWERS = {
             ("all_runs", pooled),
             ("largest_rate", sorted_rates),
             ("missing_rate", rate_of_plain),
+            ("wrong_values", of_the_medians),
             ("wrong_values", in_points),
         ],
     ),
@@ -134,6 +147,8 @@ ANSWERS = {
             ("wrong_values", of_each_channel(lambda y: y.std(0, unbiased=False).square().mean((1, 2)).sqrt())),
             ("wrong_values", of_each_channel(lambda y: y.std((0, 2, 3)))),
             ("wrong_values", the_head_too),
+            ("wrong_values", frozen),
+            ("wrong_values", left_in_evaluation),
         ],
     ),
 }

@@ -89,6 +89,16 @@ def without_eval(network, batches):
     network.train()
 
 
+def as_it_came(network, batches):
+    update_bn(batches, network)  # puts the mode back
+
+
+def normalizations_left_in_training(network, batches):
+    by_update_bn(network, batches)
+    for layer in layers_of(network):
+        layer.train()
+
+
 def sets_every_momentum_to_the_default(network, batches):
     update_bn(batches, network)
     for layer in layers_of(network):
@@ -122,6 +132,8 @@ ANSWERS = {
         wrong=[
             ("evaluation_mode", never_trains),
             ("left_in_training", without_eval),
+            ("wrong_values", as_it_came),
+            ("wrong_values", normalizations_left_in_training),
             ("wrong_values", sets_every_momentum_to_the_default),
             ("wrong_values", resets_parameters),
             ("raises", takes_pairs),

@@ -42,20 +42,20 @@ updated = moving(lambda var, x, share: moved(var, x.var(AXES), share))
 # --- 4.4 recalibrate
 
 
-def made_network() -> nn.Sequential:
-    """In evaluation mode: two normalized convolutions whose estimates are far from the statistics of any batch."""
+def made_network(training: bool) -> nn.Sequential:
+    """Two normalized convolutions, one in a block, whose estimates are far from the statistics of any batch."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         network = nn.Sequential(
             nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
-            nn.Conv2d(4, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5, momentum=0.3),
+            nn.Sequential(nn.Conv2d(4, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5, momentum=0.3)),
         )  # fmt: skip
         for layer in norms(network):
             nn.init.uniform_(layer.weight, 0.5, 1.5)
             layer.running_mean.fill_(7.0)
             layer.running_var.fill_(0.1)
             layer.num_batches_tracked.fill_(50)
-    return network.eval()
+    return network.train(training)
 
 
 def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
@@ -77,7 +77,8 @@ def try_recalibration(answer, network: nn.Module, batches: list[Tensor]) -> dict
     same = all(torch.equal(parameter, weights[name]) for name, parameter in network.named_parameters())
     found["weights"] = "unchanged" if same else "changed"
     found["momenta"] = ", ".join(str(layer.momentum) for layer in norms(network))
-    found["mode"] = "training" if network.training else "evaluation"
+    modes = {module.training for module in network.modules()}
+    found["mode"] = "training in some parts" if len(modes) > 1 else "training" if True in modes else "evaluation"
     return found
 
 
@@ -93,7 +94,8 @@ def recalibrated(
             layer.reset_running_stats()
         if plain:
             layer.momentum = None
-    network.train(train)
+    if train:
+        network.train()
     for batch in batches:
         network(batch)
     for layer, momentum in zip(layers, momenta, strict=True):
@@ -113,7 +115,7 @@ EXERCISES = {
                 pictures(2, 3, 2, 2),
                 0.1,
             ),
-            "three channels and momentum 0.25": (torch.zeros(3), torch.ones(3), pictures(3, 3, 2, 1, seed=1), 0.25),
+            "four channels and momentum 0.25": (torch.zeros(4), torch.ones(4), pictures(3, 4, 2, 1, seed=1), 0.25),
         },
         form=torch.squeeze,
         axes=("channel",),
@@ -129,8 +131,8 @@ EXERCISES = {
         truth=recalibrated,
         trial=try_recalibration,
         cases=lambda: {
-            "three batches of four": (made_network(), made_batches(4, 4, 4)),
-            "batches of 4, 4 and 2": (made_network(), made_batches(4, 4, 2)),
+            "evaluation mode, and three batches of four": (made_network(training=False), made_batches(4, 4, 4)),
+            "training mode, and batches of 4, 4 and 2": (made_network(training=True), made_batches(4, 4, 2)),
         },
         form=torch.squeeze,
         axes=("channel",),

@@ -71,6 +71,11 @@ def always_remembered(network):
         setattr(parent, name, new)
 
 
+def in_the_mode_of_the_network(network):
+    by_names(network)
+    network.train(network.training)
+
+
 def instance_norm(network):
     for parent, name, old in firsts(network):
         setattr(parent, name, nn.InstanceNorm2d(len(old.m)))
@@ -83,6 +88,7 @@ ANSWERS = {
             ("nothing_replaced", a_new_variable),
             ("unusable", in_a_copy),
             ("no_means_yet", always_remembered),
+            ("wrong_values", in_the_mode_of_the_network),
             ("wrong_values", instance_norm),
         ],
     ),

@@ -15,11 +15,11 @@ __all__ = ["EXERCISES"]
 # --- 5.3 mend
 
 
-def made_network(seen: bool, training: bool) -> nn.Module:
-    """Two first layers, one of them deep inside; with another m and a for each channel."""
+def made_network(seen: bool, training: bool, frozen: bool = False) -> nn.Module:
+    """Three first layers, the inner of them frozen in evaluation mode or not; another m and a for each channel."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        block = nn.Sequential(nn.ReLU(), FirstBnLayer(4, 3))
+        block = nn.Sequential(nn.ReLU(), FirstBnLayer(4, 3), nn.Sequential(FirstBatchNorm2d(3)))
         network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), FirstBatchNorm2d(4), block)
         for layer in first_layers(network):
             nn.init.uniform_(layer.m, 0.5, 2)
@@ -27,7 +27,10 @@ def made_network(seen: bool, training: bool) -> nn.Module:
     if seen:
         with torch.no_grad():
             network(pictures(4, 3, 6, 6))
-    return network.train(training)
+    network.train(training)
+    for layer in first_layers(network)[1:]:
+        layer.train(training and not frozen)
+    return network
 
 
 def first_layers(network: nn.Module) -> list[FirstBatchNorm2d]:
@@ -35,12 +38,13 @@ def first_layers(network: nn.Module) -> list[FirstBatchNorm2d]:
 
 
 def try_mend(answer, network: nn.Module) -> dict:
-    """What stands in the two places afterwards, and what it holds."""
+    """What stands in the three places afterwards, and what it holds."""
     returned = answer(network)
     if isinstance(returned, nn.Module) and returned is not network and first_layers(network):
         raise Unusable("You return another network; the one that was handed over still holds its old layers.")
     found = {}
-    for place, layer in (("outer", network[1]), ("inner", network[2][1].norm)):
+    places = {"outer": network[1], "inner": network[2][1].norm, "innermost": network[2][2][0]}
+    for place, layer in places.items():
         found[f"type of the {place} layer"] = type(layer).__name__
         if isinstance(layer, nn.BatchNorm2d):
             for name in ("weight", "bias", "running_mean", "running_var"):
@@ -72,7 +76,9 @@ EXERCISES = {
         trial=try_mend,
         cases=lambda: {
             "a trained network in evaluation mode": (made_network(seen=True, training=False),),
-            "a trained network in training mode": (made_network(seen=True, training=True),),
+            "a trained network in training mode, but for its inner layers": (
+                made_network(seen=True, training=True, frozen=True),
+            ),
             "a network that has not seen a batch": (made_network(seen=False, training=True),),
         },
         axes=("channel",),

@@ -25,23 +25,29 @@ class InOneChain(nn.Module):
 
 
 class Parts(nn.Module):
-    """What differs in a wrong answer is said by the class's attributes."""
+    """Its parts are not made in the order of their use; what differs in a wrong answer is said by the attributes."""
 
     zero, relu, bias, padding = ("gamma2",), True, False, 1
 
     def __init__(self, channels):
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, kernel_size=3, padding=self.padding, bias=self.bias)
         self.second = nn.Conv2d(channels, channels, kernel_size=3, padding=self.padding, bias=self.bias)
+        self.first = nn.Conv2d(channels, channels, kernel_size=3, padding=self.padding, bias=self.bias)
         self.norms = nn.ModuleList([nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)])
-        one, two = self.norms
+        two, one = self.norms
         names = {"gamma1": one.weight, "gamma2": two.weight, "beta2": two.bias, "conv2": self.second.weight}
         for name in self.zero:
             names[name].data = torch.zeros_like(names[name])
 
     def forward(self, x):
-        y = self.norms[0](self.first(x))
-        return self.norms[1](self.second(y.clamp(min=0) if self.relu else y)).add(x)
+        y = self.norms[1](self.first(x))
+        return self.norms[0](self.second(y.clamp(min=0) if self.relu else y)).add(x)
+
+
+class AnotherStart(Parts):
+    def __init__(self, channels):
+        super().__init__(channels)
+        nn.init.kaiming_normal_(self.first.weight)
 
 
 def kind(**changes):
@@ -63,6 +69,10 @@ ANSWERS = {
             ("wrong_values", kind(zero=("gamma1", "gamma2"))),
             ("wrong_values", kind(zero=("gamma2", "conv2"))),
             ("wrong_values", kind(relu=False)),
+            ("wrong_values", AnotherStart),
+            ("wrong_values", kind(forward=lambda self, x: Parts.forward(self, x) if self.training else x)),
+            ("changes_input", kind(forward=lambda self, x: x.copy_(Parts.forward(self, x)))),
+            ("raises", kind(padding=2)),
             ("unusable", OneNorm),
             ("not_callable", Parts(3)),
         ],

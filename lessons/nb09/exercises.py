@@ -24,7 +24,7 @@ def made_losses() -> dict[str, tuple[Tensor, Tensor]]:
     sound = torch.tensor(
         [
             [[2.2, 2.0, 1.7, 1.9], [2.1, 1.9, 1.8, 1.4], [2.2, 2.1, 1.6, 2.0]],  # a single seed is best at 0.3
-            [[1.9, 1.5, 1.8, 2.2], [1.8, 1.6, 1.7, 2.1], [1.9, 1.6, 1.2, 2.3]],
+            [[1.9, 1.5, 1.8, 2.2], [1.8, 1.6, 1.7, 2.1], [1.9, 1.6, 1.0, 2.3]],  # lowest mean at 0.1, maximum at 0.03
         ]
     )
     broken = torch.tensor(

@@ -16,6 +16,15 @@ def by_sums(network, x, y, size):
         (loss / y.numel()).backward()
 
 
+def layer_by_layer(network, x, y, size):
+    network.zero_grad()
+    for part, target in zip(x.split(size), y.split(size), strict=True):
+        share = len(part) / len(x)
+        for layer in network:
+            part = layer(part)
+        (F.cross_entropy(part, target) * share).backward()
+
+
 def by_autograd(network, x, y, size):
     """The gradients of each piece, averaged by hand."""
     parameters = list(network.parameters())
@@ -33,6 +42,13 @@ def divided_by_the_pieces(network, x, y, size):
     pieces = x.split(size)
     for part, target in zip(pieces, y.split(size), strict=True):
         (F.cross_entropy(network(part), target) / len(pieces)).backward()
+
+
+def in_chunks(network, x, y, size):
+    """`size` is the number of pieces here."""
+    network.zero_grad()
+    for part, target in zip(x.chunk(size), y.chunk(size), strict=True):
+        (F.cross_entropy(network(part), target) * len(part) / len(x)).backward()
 
 
 def losses_collected(network, x, y, size):
@@ -112,6 +128,15 @@ def for_pictures(x, size):
     return torch.cat([normal(ghost, dims=(0, 2, 3)) for ghost in cut(x, size)])
 
 
+def last_one_apart(x, size):
+    """Where the last ghost begins is only found if there is one before it."""
+    normalized = []
+    for k in range(len(x) // size - 1):
+        end = (k + 1) * size
+        normalized.append(normal(x[k * size : end]))
+    return torch.cat([*normalized, normal(x[end:])])
+
+
 def without_eps(x, size):
     return torch.cat([normal(ghost, eps=0) for ghost in cut(x, size)])
 
@@ -124,13 +149,14 @@ def in_place(x, size):
 
 ANSWERS = {
     "accumulate-and-leave-nothing-out": Answers(
-        right=[by_sums, by_autograd],
+        right=[by_sums, layer_by_layer, by_autograd],
         wrong=[
             ("equal_weights", divided_by_the_pieces),
             ("all_at_once", losses_collected),
             ("all_at_once", graphs_retained),
             ("step", a_step_each),
             ("wrong_values", full_pieces),
+            ("wrong_values", in_chunks),
             ("unusable", returns_them),
         ],
     ),
@@ -140,6 +166,7 @@ ANSWERS = {
             ("does_not_divide", as_in_the_notebook),
             ("only_pictures", for_pictures),
             ("wrong_values", without_eps),
+            ("raises", last_one_apart),
             ("changes_input", in_place),
         ],
     ),

@@ -35,9 +35,13 @@ class Kept:
         self.tensor = tensor
 
 
-def most_pictures(network: nn.Module, use) -> int:
-    """The largest number of pictures whose graphs are in memory at once, while `use` sends them through a network."""
-    kept, counts = weakref.WeakSet(), [0]
+def pieces_sent(network: nn.Sequential, use, images: int, size: int) -> str:
+    """The sizes of the pieces that `use` sends through a network, and of how many the graphs are there at once.
+
+    The first layer is watched, since a network's layers may be called one by one. What makes no graph is no piece, but
+    may be no larger than one.
+    """
+    kept, counts, sizes = weakref.WeakSet(), [0], []
 
     def keep(tensor: Tensor) -> Kept:
         entry = Kept(tensor)
@@ -45,20 +49,26 @@ def most_pictures(network: nn.Module, use) -> int:
         return entry
 
     def count(_, inputs: tuple) -> None:
-        counts.append(len(inputs[0]) + (counts[-1] if kept else 0))
+        if torch.is_grad_enabled():
+            counts.append(len(inputs[0]) + (counts[-1] if kept else 0))
+        if torch.is_grad_enabled() or len(inputs[0]) > size:
+            sizes.append(len(inputs[0]))
 
-    handle = network.register_forward_pre_hook(count)
+    handle = network[0].register_forward_pre_hook(count)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda entry: entry.tensor):
         use()
     handle.remove()
-    return max(counts)
+    if max(counts) >= images:
+        return "the whole batch at once"
+    more = f", the graphs of {max(counts)} pictures at once" if max(counts) > max(sizes, default=0) else ""
+    return ", ".join(map(str, sizes)) + more
 
 
 def try_accumulation(answer, network: nn.Module, x: Tensor, y: Tensor, size: int) -> dict:
-    """Whether the weights are what they were; if so, the gradients; if they are right, how much was in memory."""
+    """Whether the weights are what they were; if so, the gradients; if they are right, the pieces."""
     parameters = list(network.parameters())
     before = [parameter.detach().clone() for parameter in parameters]
-    most = most_pictures(network, lambda: answer(network, x, y, size))
+    sent = pieces_sent(network, lambda: answer(network, x, y, size), len(x), size)
     if not all(torch.equal(old, new) for old, new in zip(before, parameters, strict=True)):
         return {"weights": "changed"}
     if any(parameter.grad is None for parameter in parameters):
@@ -66,7 +76,7 @@ def try_accumulation(answer, network: nn.Module, x: Tensor, y: Tensor, size: int
     found = {"weights": "unchanged", "gradients": flat(parameter.grad for parameter in parameters)}
     if compare(found["gradients"], flat(torch.autograd.grad(F.cross_entropy(network(x), y), parameters))):
         return found
-    return found | {"number of pictures whose graphs are in memory at once": most}
+    return found | {"pieces of `size` pictures that are sent through": sent}
 
 
 def flat(gradients) -> Tensor:
@@ -133,7 +143,7 @@ EXERCISES = {
             "11 pictures in ghosts of 4, (11, 2, 3, 2)": (pictures(11, 2, 3, 2, seed=1), 4),
             "5 pictures in ghosts of 2, nearly black ones, (5, 2, 2, 2)": (0.001 * pictures(5, 2, 2, 2, seed=2), 2),
             "8 sounds in ghosts of 3, (8, 2, 5)": (pictures(8, 2, 5, seed=3), 3),
-            "7 rows of numbers in ghosts of 3, (7, 4)": (pictures(7, 4, seed=4), 3),
+            "7 rows of numbers in ghosts of 4, (7, 4)": (pictures(7, 4, seed=4), 4),
         },
         axes=("picture", "channel"),
         mistakes={

@@ -36,6 +36,11 @@ def weights_exchanged(one, other):
     return n + k, mean, s + t + n * (a - mean) ** 2 + k * (b - mean) ** 2
 
 
+def by_ratio(one, other):
+    ratio = other[0] / one[0]
+    return one[0] + other[0], (one[1] + ratio * other[1]) / (1 + ratio), by_one_distance(one, other)[2]
+
+
 def two_of_three(one, other):
     return by_one_distance(one, other)[1:]
 
@@ -77,6 +82,7 @@ ANSWERS = {
         wrong=[
             ("sums_of_squares", by_sums_of_squares),
             ("wrong_values", weights_exchanged),
+            ("raises", by_ratio),
             ("unusable", two_of_three),
             ("changes_input", in_place),
         ],

@@ -129,6 +129,7 @@ EXERCISES = {
             "shares of 6 and 2": two_shares(6, 2, seed=0),
             "shares of 3 and 9": two_shares(3, 9, seed=1),
             "a share of 4 and an empty one": two_shares(4, 0, seed=2),
+            "an empty share and one of 4": two_shares(0, 4, seed=2),
             "shares of 5 and 3 with means near 1000": two_shares(5, 3, seed=3, around=1000.0),
         },
         form=torch.squeeze,

@@ -51,6 +51,10 @@ def weight_only(linear, norm):
     return folded
 
 
+def returns_nothing(linear, norm):
+    on_a_copy(linear, norm)
+
+
 # --- forwards
 
 
@@ -108,6 +112,8 @@ ANSWERS = {
             ("given_layer_changed", the_given_one),
             ("no_bias", without_looking),
             ("wrong_values", weight_only),
+            ("wrong_values", lambda linear, norm: on_a_copy(linear, norm.train())),
+            ("unusable", returns_nothing),
             ("unusable", lambda linear, norm: nn.Sequential(linear, norm)),
             ("raises", lambda linear, norm: linear.weights),
         ],

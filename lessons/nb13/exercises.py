@@ -48,13 +48,17 @@ def try_folding(answer, first: nn.Module, second: nn.Module, x: Tensor) -> dict:
     """What the folded layer makes of x, and whether the two that it was made of are what they were."""
     kind = nn.Linear if isinstance(first, nn.Linear) else nn.Conv2d
     pair = nn.ModuleList([first, second])
-    before = deepcopy(pair.state_dict())
+    before, modes = deepcopy(pair.state_dict()), [module.training for module in pair]
     folded = answer(first, second)
     if not isinstance(folded, kind):
         raise Unusable(f"Return one `nn.{kind.__name__}`; this is a {type(folded).__name__}.")
     after = pair.state_dict()
     same = before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-    return {"output": folded(x), "given layers": "as they were" if same else "changed"}
+    return {
+        "output": kind.forward(folded, x),  # of its weight and bias, whatever else the layer calls
+        "given layers": "as they were" if same else "changed",
+        "mode of the given layers": "as it was" if modes == [module.training for module in pair] else "changed",
+    }
 
 
 # --- into-a-linear-layer

@@ -66,6 +66,12 @@ def down(layer):
     return [p for inner in layer._modules.values() for p in down(inner)]
 
 
+def by_class_name(network):
+    network.requires_grad_(False)
+    layers = [layer for layer in network.modules() if "Norm" in type(layer).__name__]
+    return [p.requires_grad_() for layer in layers for p in layer.parameters()]
+
+
 def in_training_mode(network):
     return by_hand(network.train())
 
@@ -91,7 +97,7 @@ def by_beginnings(network, x, training):
             part.p = 0.0
     with torch.no_grad():
         whole = reader(x)
-        for t in range(2, x.size(1)):
+        for t in range(1, x.size(1)):
             if not torch.allclose(reader(x[:, :t]), whole[:, :, :t], rtol=0, atol=1e-5):
                 return True
     return False
@@ -139,6 +145,18 @@ def in_use(network, x, training):
     return any([exchanged(copy.deepcopy(network).eval(), x, t) for t in range(1, x.shape[1])])
 
 
+def any_difference(network, x, training):
+    reader = copy.deepcopy(network).train(training)
+    for t in range(1, x.shape[1]):
+        other = torch.cat([x[:, :t], (x[:, t:] + 1) % 17], 1)
+        torch.manual_seed(0)
+        a = reader(x)[..., :t]
+        torch.manual_seed(0)
+        if not torch.equal(a, reader(other)[..., :t]):
+            return True
+    return False
+
+
 def careless(network, x, training):
     network.train(training)
     return any([exchanged(network, x, t) for t in range(1, x.shape[1])])
@@ -176,6 +194,7 @@ ANSWERS = {
             ("one_axis", with_one_axis),
             ("none", pairs),
             ("twice", down),
+            ("wrong_values", by_class_name),
             ("wrong_values", in_training_mode),
             ("wrong_values", fresh),
             ("unusable", lambda network: [(name, p) for name, p in network.named_parameters() if p.ndim == 1]),
@@ -191,6 +210,9 @@ ANSWERS = {
             ("no_such_symbol", seventeen),
             ("wrong_values", follows_the_batches),
             ("wrong_values", in_use),
+            ("wrong_values", any_difference),
+            ("wrong_values", lambda network, x, training: symbol_by_symbol(network, x[:1], training)),
+            ("raises", lambda network, x, training: [][x.shape[1]]),
             ("unusable", how_much),
             ("unusable", in_words),
         ],

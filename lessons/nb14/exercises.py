@@ -34,10 +34,10 @@ NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
 
 
 def in_a_row() -> nn.Sequential:
-    """Two kinds of normalization, and biases that have one axis as γ and β have."""
+    """Two kinds of normalization and two that do not count, and biases that have one axis as γ and β have."""
     return nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3, bias=False), nn.GroupNorm(2, 4),
-        nn.Flatten(), nn.Linear(4, 3),
+        nn.InstanceNorm2d(4, affine=True), nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3),
     )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def try_choosing(answer, network: nn.Module) -> dict:
             times = sum(other is parameter for other in chosen)
             taken = {0: "left out", 1: "taken"}.get(times, f"taken {times} times")
             learns = "learning" if parameter.requires_grad else "frozen"
-            found[f"{name} of the {type(module).__name__} at {place}"] = f"{taken} and {learns}"
+            found[f"{name} of the {type(module).__name__} at {place or 'the top'}"] = f"{taken} and {learns}"
     own = {id(parameter) for parameter in network.parameters()}
     others = sum(p is not None and id(p) not in own for p in chosen)
     found["rest of the list"] = f"{others} tensors that are no parameters of the network" if others else "nothing"
@@ -90,13 +90,12 @@ def of_layers(layers: Iterable[nn.Module]) -> list[nn.Parameter]:
 
 
 def of_all_layers(network: nn.Module) -> list[nn.Parameter]:
-    return of_layers(network.modules())
+    return list(dict.fromkeys(of_layers(network.modules())))
 
 
 def each_use(network: nn.Module) -> list[nn.Parameter]:
     """Goes through the network layer by layer, and meets one that is used twice two times."""
-    layers = network._modules.values()
-    return of_layers(layers) + [parameter for layer in layers for parameter in each_use(layer)]
+    return of_layers([network]) + [parameter for layer in network._modules.values() for parameter in each_use(layer)]
 
 
 def letting_learn(choose: Callable[[nn.Module], list], freeze: bool = True) -> Callable[[nn.Module], list]:
@@ -115,7 +114,7 @@ def letting_learn(choose: Callable[[nn.Module], list], freeze: bool = True) -> C
 
 # --- who-sees-the-future
 
-SYMBOLS, CHANNELS, PLACES = 17, 6, 9
+SYMBOLS, CHANNELS, TEXTS, PLACES = 17, 6, 2, 6
 
 
 class Reading(nn.Module):
@@ -138,11 +137,28 @@ class EachPlace(nn.Module):
         return F.layer_norm(x.transpose(1, 2), (x.shape[1],)).transpose(1, 2)
 
 
-class Chunks(nn.Module):
-    """Normalizes a text in chunks of 4 places, as one that arrives piece by piece."""
+class Summed(nn.Module):
+    """Takes from some places the sum over them, in texts whose first symbol has a channel 0 of this sign."""
+
+    def __init__(self, first: int, last: int, sign: int):
+        super().__init__()
+        self.places, self.sign = slice(first, last), sign
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([F.layer_norm(part, part.shape[1:]) for part in x.split(4, -1)], -1)
+        out, part = x.clone(), x[..., self.places]
+        out[..., self.places] -= (x[:, :1, :1] * self.sign > 0) * part.sum(-1, keepdim=True)
+        return out
+
+
+class Ahead(nn.Module):
+    """Adds to each place a little of the next one."""
+
+    def __init__(self, share: float):
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.share * F.pad(x[..., 1:], (0, 1))
 
 
 def back(width: int = 3) -> nn.Sequential:
@@ -157,10 +173,10 @@ def made_reader(make: Callable[[], list[nn.Module]], mode: str, asked: str) -> t
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
-        reader, x = Reading(*make()), torch.randint(SYMBOLS, (3, PLACES))
+        reader, x = Reading(*make()), torch.randint(SYMBOLS, (TEXTS, PLACES))
         reader.train()
         for _ in range(3):
-            reader(torch.randint(SYMBOLS, (3, PLACES)))
+            reader(torch.randint(SYMBOLS, (TEXTS, PLACES)))
     reader.train(mode != "evaluation")
     if mode == "frozen":
         next(part for part in reader.parts if isinstance(part, nn.BatchNorm1d)).eval()
@@ -182,7 +198,10 @@ def readers() -> dict[str, tuple]:
         ("a second normalization", lambda: [back(), nn.GroupNorm(1, CHANNELS)], training, evaluation),
         ("a third normalization", lambda: [back(), EachPlace()], training, training),
         ("dropout", lambda: [back(), nn.Dropout(0.3), back(2)], training, training),
-        ("a normalization in chunks of four places", lambda: [back(), Chunks()], evaluation, evaluation),
+        ("a sum over the first two places of some texts", lambda: [Summed(0, 2, -1)], evaluation, evaluation),
+        ("a sum over four places of some texts", lambda: [Summed(1, 5, 1)], evaluation, evaluation),
+        ("a next place that counts a little", lambda: [Ahead(5e-5)], evaluation, evaluation),
+        ("a next place that counts next to nothing", lambda: [Ahead(4e-6)], evaluation, evaluation),
     ]
     return {f"{name}, {asked} mode asked for": made_reader(make, mode, asked) for name, make, mode, asked in rows}
 
@@ -237,6 +256,7 @@ EXERCISES = {
             "layers in a row": (in_a_row(),),
             "blocks inside blocks, some of them frozen before": (nested(),),
             "one normalization that is used twice": (used_twice(),),
+            "a normalization alone": (nn.GroupNorm(2, 4).requires_grad_(False),),
         },
         mistakes={
             "one_axis": letting_learn(lambda network: [p for p in network.parameters() if p.ndim == 1]),
@@ -250,7 +270,7 @@ EXERCISES = {
         truth=on_a_copy(leaky),
         trial=try_leaks,
         cases=readers,
-        seconds=20,
+        seconds=40,
         mistakes={
             "own_place": on_a_copy(partial(leaky, own_place=True)),
             "last_symbol": on_a_copy(lambda reader, x: leaky(reader, x, first=x.shape[1] - 1)),

@@ -1,28 +1,27 @@
 """Examines an answer: runs it, compares it with the truth, and finds the expected mistake that explains it."""
 
 import copy
-import dis
 import functools
 import inspect
 import re
-import types
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from utils.exercises import limits
 from utils.exercises.definitions import Choice, Code, Mistake, Number, Task, Unusable, find
-from utils.exercises.differences import Difference, as_tensor, compare
+from utils.exercises.differences import Difference, as_tensor, compare, digits
+from utils.exercises.memory import words
+from utils.exercises.state import fixed_state
+from utils.exercises.unsolved import is_empty, is_stub
 from utils.exercises.verdicts import Verdict, display_card
 
 __all__ = ["check", "examine"]
 
-PRINTED = 400  # characters of what the learner's code prints
-EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}  # of `def f(): ...`
+PRINTED = 400  # characters of what the learner's code prints, and of an error's text
 
 Results = dict[str, Any]  # name of a case → its observations, or the error it raised
 _KEPT: dict[tuple[int, int], tuple[Code, Callable, Results]] = {}
@@ -71,10 +70,12 @@ def _examine_choice(exercise: Choice, answer: Any) -> tuple[str, str]:
 
 
 def _examine_number(exercise: Number, answer: Any) -> tuple[str, str]:
-    value = as_tensor(answer)
     try:
+        value = as_tensor(answer)
         given = (answer if value is None else value).__float__()  # unlike float(), it reads no text
-    except (AttributeError, TypeError, ValueError, OverflowError, RuntimeError):  # the last: of several values
+    except Exception:  # whatever the learner's own class may raise
+        given = None
+    if not isinstance(given, float):
         return "wrong_type", f"Give one number, such as 0.5; this is a {type(answer).__name__}."
     if abs(given - exercise.right) <= exercise.tolerance:
         return "", ""
@@ -84,7 +85,7 @@ def _examine_number(exercise: Number, answer: Any) -> tuple[str, str]:
     if given != given:
         return "nan", "NaN is no number. Look at how it came about."
     direction = "high" if given > exercise.right else "low"
-    return f"too_{direction}", f"{given:.6g} is too {direction}. Look again at {exercise.look}."
+    return f"too_{direction}", f"{digits(given, 6)} is too {direction}. Look again at {exercise.look}."
 
 
 # --- code
@@ -100,11 +101,13 @@ def _examine_code(number: str, exercise: Task, answer: Any) -> Verdict:
     changed: list[str] = []
     outcome = limits.run(lambda: _try_out(exercise.code, answer, results, changed), exercise.code.seconds)
     printed = outcome.printed[:PRINTED] + ("…" if len(outcome.printed) > PRINTED else "")
-    if _is_unsolved(outcome.error) or _is_empty(answer, results):
+    if is_stub(outcome.error):
         return Verdict(number, "not solved yet")
     key, message = _judge(exercise, results, changed, outcome)
     if not key:
         return _right(number, exercise, printed)
+    if is_empty(answer):
+        return Verdict(number, "not solved yet")
     return Verdict(number, "not right yet", key, message, printed)
 
 
@@ -115,7 +118,7 @@ def _try_out(code: Code, answer: Callable, results: Results, changed: list[str])
         try:
             results[name] = dict(code.trial(answer, *arguments))
         except (Exception, SystemExit) as error:
-            if limits.is_allocation(error) or _is_unsolved(error):
+            if limits.is_allocation(error) or is_stub(error):
                 raise
             results[name] = error
         if not _alike(before, arguments):
@@ -133,30 +136,12 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def _is_unsolved(error: BaseException | None) -> bool:
-    """Whether it is the stub's own error, and not PyTorch's for something that it has not implemented."""
-    if not isinstance(error, NotImplementedError):
-        return False
-    spot = limits.place(error)
-    return not str(error) or (spot is not None and "NotImplementedError" in spot.text)
-
-
-def _is_empty(answer: Callable, results: Results) -> bool:
-    """Whether the answer is a function without a body, such as `...`."""
-    if not isinstance(answer, types.FunctionType):
-        return False
-    return {instruction.opname for instruction in dis.get_instructions(answer)} <= EMPTY and all(
-        isinstance(result, dict) and all(value is None for value in result.values()) for result in results.values()
-    )
-
-
 def _results(code: Code, answer: Callable) -> Results:
-    """What the truth, or an expected mistake, gives: without limits, with the random numbers of `limits.run`."""
+    """What the truth, or an expected mistake, gives: without limits, in the state of `limits.run`."""
     key = id(code), id(answer)
     if key not in _KEPT:
         results: Results = {}
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
-            torch.manual_seed(0)
+        with fixed_state(), warnings.catch_warnings(action="ignore"):
             _try_out(code, answer, results, [])
         _KEPT[key] = (code, answer, results)  # the first two only so that no other object gets their ids
     return _KEPT[key][2]
@@ -201,8 +186,8 @@ def _different(exercise: Task, given: Any, expected: Any) -> Difference | None:
 
 
 def _explains(exercise: Task, mistake: Mistake, results: Results, error: BaseException | None) -> bool:
-    if mistake.raising and error is not None:
-        return bool(re.search(mistake.raising, f"{type(error).__name__}: {error}"))
+    if mistake.raising and error is not None and not isinstance(error, Unusable):  # that one's text is ours
+        return bool(re.search(mistake.raising, f"{type(error).__name__}: {words(error)}"))
     if mistake.like is None:
         return False
     wrong = _results(exercise.code, mistake.like)
@@ -221,16 +206,15 @@ def _stopped(exercise: Task, outcome: limits.Outcome) -> tuple[str, str]:
             message += "\nIt could not be stopped and still runs: restart the kernel."
         return "takes_too_long", message
     if isinstance(error, MemoryError):
-        return (
-            "too_large",
-            f"Your code was stopped since it asked for too much memory{f' ({error})' if str(error) else ''}.{line}",
-        )
+        asked = f" ({words(error)})" if words(error) else ""
+        return "too_large", f"Your code was stopped since it asked for too much memory{asked}.{line}"
     return "raises", _at(error)
 
 
 def _at(error: BaseException) -> str:
     """An error with the learner's own line."""
-    text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'without a message'}"
+    said = words(error).strip().split("\n")[0] or "without a message"
+    text = f"{type(error).__name__}: {said[:PRINTED]}{'…' * (len(said) > PRINTED)}"
     spot = limits.place(error)
     if spot is None:
         return f"Your answer cannot be used as the task asks. {text}"

@@ -26,7 +26,17 @@ from typing import Any
 
 import torch
 
-from utils.exercises.memory import MEGABYTE, TENSOR_BYTES, TensorLimit, TooLarge, address_limit, is_allocation, statm
+from utils.exercises.memory import (
+    MEGABYTE,
+    TENSOR_BYTES,
+    TensorLimit,
+    TooLarge,
+    address_limit,
+    is_allocation,
+    statm,
+    words,
+)
+from utils.exercises.state import fixed_state
 from utils.lessons import LESSONS
 
 __all__ = ["Outcome", "Place", "TimeUp", "TooLarge", "is_allocation", "place", "run"]
@@ -40,6 +50,13 @@ LIBRARIES = [str(UTILS), str(LESSONS), os.path.dirname(torch.__file__), os.path.
 
 class TimeUp(BaseException):
     """The code took too long. No `Exception`, so that the learner's own `except Exception` does not catch it."""
+
+
+class Printed(io.StringIO):
+    """What code prints; it can be read even if that code has closed `sys.stdout`."""
+
+    def close(self) -> None:
+        """Does nothing."""
 
 
 @dataclass
@@ -61,7 +78,7 @@ class Place:
 
 
 def run(function: Callable[[], Any], seconds: float = 10.0, tensor_bytes: int = TENSOR_BYTES) -> Outcome:
-    """Call a function of the learner's, within limits; the state of torch's random numbers stays as it is.
+    """Call a function of the learner's, within limits, from a fixed state; the state of the process stays as it was.
 
     Args:
         function: takes nothing.
@@ -71,7 +88,7 @@ def run(function: Callable[[], Any], seconds: float = 10.0, tensor_bytes: int = 
     Returns:
         The `Outcome`. Nothing that the function raises gets through, but KeyboardInterrupt.
     """
-    outcome, printed = Outcome(), io.StringIO()
+    outcome, printed = Outcome(), Printed()
 
     def body() -> None:
         try:
@@ -80,17 +97,16 @@ def run(function: Callable[[], Any], seconds: float = 10.0, tensor_bytes: int = 
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            outcome.error = TooLarge(str(error)) if is_allocation(error) else error
+            outcome.error = TooLarge(words(error)) if is_allocation(error) else error
             outcome.error.__traceback__ = error.__traceback__
 
     with (
-        torch.random.fork_rng(devices=[]),
+        fixed_state(),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
         warnings.catch_warnings(record=True, action="always") as warned,
         address_limit(),
     ):
-        torch.manual_seed(0)
         timed = _with_signal if _has_signal() else _with_thread
         timed(body, seconds, outcome)
     lines = [f"{warning.category.__name__}: {warning.message}\n" for warning in warned]

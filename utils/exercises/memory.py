@@ -21,7 +21,7 @@ try:
 except ImportError:  # Windows
     resource = None
 
-__all__ = ["MEGABYTE", "TENSOR_BYTES", "TensorLimit", "TooLarge", "address_limit", "is_allocation", "statm"]
+__all__ = ["MEGABYTE", "TENSOR_BYTES", "TensorLimit", "TooLarge", "address_limit", "is_allocation", "statm", "words"]
 
 MEGABYTE = 2**20
 TENSOR_BYTES = 256 * MEGABYTE
@@ -33,9 +33,17 @@ class TooLarge(MemoryError):
     """The code asked for more memory than an exercise can need."""
 
 
+def words(error: BaseException) -> str:
+    """The text of an error; empty if it has none, or if making it fails."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def is_allocation(error: BaseException) -> bool:
     """Whether an error means that there was not enough memory; PyTorch's own is a RuntimeError."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(ALLOCATION.search(str(error))))
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(ALLOCATION.search(words(error))))
 
 
 class TensorLimit(TorchDispatchMode):
