@@ -7,12 +7,13 @@ import math
 import re
 import warnings
 from dataclasses import replace
-from html.parser import HTMLParser
+from html import unescape
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+import torch
 from claim_cards import BASE, call, card, displayed, write_notebook
 from nbformat.v4 import new_markdown_cell, new_output
 from nbval.plugin import get_sanitize_patterns
@@ -24,28 +25,18 @@ FAILS = {"without": [1, 2, 3], "with": [10, 20, 1234]}
 NASTY = "<script>alert(\"x\")</script> & 'it' <b>"
 
 
-class Reader(HTMLParser):
-    """What a browser would read: the elements, the text, and the text inside <data>."""
+class Reader:
+    """What a browser would read: the elements, the links, the text, and the text inside <data>."""
 
     def __init__(self, source: str):
-        super().__init__()
-        self.tags, self.links, self.text, self.data, self.inside = [], [], "", [], False
-        self.feed(source)
+        self.tags = re.findall(r"<(\w+)", source)
+        self.links = re.findall(r'href="(.*?)"', source)
+        self.text = plain(source)
+        self.data = [plain(inside) for inside in re.findall(r"<data.*?>(.*?)</data>", source)]
 
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.links += [value for name, value in attrs if name == "href"]
-        if tag == "data":
-            self.data.append("")
-            self.inside = True
 
-    def handle_endtag(self, tag):
-        self.inside = self.inside and tag != "data"
-
-    def handle_data(self, data):
-        self.text += data
-        if self.inside:
-            self.data[-1] += data
+def plain(html: str) -> str:
+    return unescape(re.sub(r"<[^>]*>", "", html))
 
 
 def failed(**changes):
@@ -60,17 +51,29 @@ def stored(output) -> dict:
     return output.metadata["claim"]
 
 
+def luminance(color: str) -> float:
+    """Relative luminance as WCAG 2 defines it, of "#rrggbb"."""
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
 # --- the call
 
 
-def test_a_claim_that_holds_is_displayed_once_and_returns_nothing():
+def test_a_claim_that_holds_is_displayed_once_under_the_number_of_its_slug():
     with displayed() as outputs:
-        assert claim("raw-input-longer-with", **BASE) is None
+        assert claim("before-or-after-relu", **BASE) is None
     [output] = outputs
     assert set(output.data) == {"text/plain", "text/html"}
     assert set(output.metadata) == {"claim"}
-    assert output.data["text/plain"] == "Claim 7.1: holds. Without, it takes more steps."
+    assert output.data["text/plain"] == "Claim 5.3: holds. Without, it takes more steps."
+    assert stored(output)["number"] == "5.3"
     nbformat.validate(output, ref="output", version=4)
+    for slug, words in (("relu", "there is: .*before-or-after-relu"), ("", "no lesson has claim"), (5.3, "5.3")):
+        with displayed() as outputs, pytest.raises(ValueError, match=words):
+            claim(slug, **BASE)
+        assert not outputs
 
 
 def test_what_a_card_says():
@@ -101,23 +104,7 @@ def test_what_a_notebook_stores():
     }
 
 
-@pytest.mark.parametrize("worst", [math.inf, -math.inf, math.nan], ids=str)
-@pytest.mark.parametrize("count", [3, 4])
-def test_numbers_that_are_not_finite_are_shown_and_stored_without_a_warning(worst, count):
-    measured = {"without": [1.0, *[worst] * (count - 1)], "with": [2.0] * count}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a warning would be stored in the notebook, as text on stderr
-        made = card(
-            measured=measured,
-            condition=lambda m: not np.isfinite(m["without"]).all(),
-            control=("the normalization back", {"without": "with"}),
-        )
-    arm = json.loads(json.dumps(stored(made), allow_nan=False))["arms"][0]
-    assert arm["median"] == str(worst)
-    assert str(worst) in Reader(made.data["text/html"]).data[0]
-
-
-@pytest.mark.parametrize("kind", [list, tuple, np.array, lambda row: np.array(row, dtype=np.float32)])
+@pytest.mark.parametrize("kind", [tuple, lambda row: np.array(row, dtype=np.float32), torch.tensor])
 def test_values_of_every_kind_reach_the_condition_as_rows_of_floats(kind):
     seen = []
 
@@ -125,20 +112,11 @@ def test_values_of_every_kind_reach_the_condition_as_rows_of_floats(kind):
         seen.append(measured)
         return measured["a"].min() > 0
 
-    card(
-        measured={"a": kind([1, 2, 3]), "b": kind([4, 5, 6])},
-        condition=condition,
-        control=("nothing measured", {"a": kind([0, 0, 0])}),
-    )
+    measured = {"a": kind([1, 2, 3]), "b": kind([4, 5, 6])}
+    card(measured=measured, condition=condition, control=("nothing measured", {"a": kind([0, 0, 0])}))
     for measured in seen:
         assert list(measured) == ["a", "b"]
         assert all(row.dtype == np.float64 and row.shape == (3,) for row in measured.values())
-
-
-def test_a_tensor_is_a_row_of_values_too():
-    torch = pytest.importorskip("torch")
-    made = card(measured={"without": torch.tensor([5.0, 6, 7]), "with": torch.tensor([1.0, 2, 3])})
-    assert [arm["median"] for arm in stored(made)["arms"]] == [6.0, 2.0]
 
 
 def test_numbers_keep_three_digits():
@@ -164,10 +142,6 @@ def test_a_condition_that_holds_on_its_control_tests_nothing():
     assert message in Reader(output.data["text/html"]).data
 
 
-def test_a_failure_is_an_assertion():
-    assert issubclass(ClaimError, AssertionError)
-
-
 def test_arms_are_exchanged_by_name_at_once():
     seen = []
     card(condition=lambda m: seen.append({k: list(v) for k, v in m.items()}) or len(seen) == 1)
@@ -177,24 +151,23 @@ def test_arms_are_exchanged_by_name_at_once():
 
 def test_a_control_may_change_one_arm_by_name_or_by_numbers_of_its_own():
     for change in ("with", [1, 2, 3], 5, np.zeros(7)):
-        card(control=("the effect taken away", {"without": change}))
-    message, _ = failed(control=("nearly the same numbers", {"without": [51, 61, 71]}))
-    assert "tests nothing" in message
-    message, _ = failed(control=("nothing changed", {"without": "without"}))
-    assert "tests nothing" in message
+        made = card(control=("the effect taken away", {"without": change}))
+        assert stored(made)["arms"] == stored(card())["arms"], "the card has what was measured"
+    for change in ([51, 61, 71], "without"):
+        message, _ = failed(control=("nearly the same", {"without": change}))
+        assert "tests nothing" in message
 
 
-def test_a_control_with_numbers_leaves_the_measured_ones_on_the_card():
-    assert stored(card(control=("others", {"without": [1, 2, 3]})))["arms"] == stored(card())["arms"]
-
-
-@pytest.mark.parametrize("verdict", VERDICTS)
-def test_every_verdict_is_shown_with_its_sign(verdict):
-    made = card(verdict=verdict)
-    sign, color = VERDICTS[verdict]
-    assert f"{sign} {verdict}" in Reader(made.data["text/html"]).text
-    assert color in made.data["text/html"]
-    assert made.data["text/plain"].startswith(f"Claim 7.1: {verdict}.")
+def test_every_verdict_has_a_sign_of_its_own_in_white_that_can_be_read_on_its_colour():
+    for verdict, (sign, color) in VERDICTS.items():
+        made = card(verdict=verdict)
+        html = made.data["text/html"]
+        assert f"{sign} {verdict}" in Reader(html).text
+        assert f"background: {color}; color: white; " in html
+        assert 1.05 / (luminance(color) + 0.05) >= 4.5
+        assert made.data["text/plain"].startswith(f"Claim 7.1: {verdict}.")
+    assert len({sign for sign, _ in VERDICTS.values()}) == len(VERDICTS), "for those who see no colour"
+    assert luminance("#ffffff") == pytest.approx(1)
 
 
 def test_an_exact_statement_needs_one_number_and_says_nothing_of_seeds():
@@ -206,12 +179,9 @@ def test_an_exact_statement_needs_one_number_and_says_nothing_of_seeds():
     assert stored(made)["over"] is None
 
 
-def test_what_was_repeated_over_something_else_is_named_and_may_be_shorter():
+def test_what_was_repeated_is_named_and_what_are_no_seeds_may_be_fewer():
     text = Reader(card(over="images", measured={"without": [5, 6], "with": [1, 2]}).data["text/html"]).text
     assert "over 2 images" in text
-
-
-def test_arms_with_different_numbers_of_seeds():
     text = Reader(card(measured={"without": [5, 6, 7], "with": [1] * 5}).data["text/html"]).text
     assert "over 3–5 seeds" in text
 
@@ -219,30 +189,16 @@ def test_arms_with_different_numbers_of_seeds():
 # --- what is wrong with a call
 
 
-def test_the_number_follows_from_where_the_slug_stands():
-    with displayed() as outputs:
-        claim("before-or-after-relu", **BASE)
-    assert stored(outputs[0])["number"] == "5.3"
-    for slug, words in (("relu", "there is: .*before-or-after-relu"), ("", "no lesson has claim"), (5.3, "5.3")):
-        with displayed() as outputs, pytest.raises(ValueError, match=words):
-            claim(slug, **BASE)
-        assert not outputs
-
-
 MALFORMED = {
     "unknown verdict": ({"verdict": "true"}, "one of: holds, holds with a caveat, .* given: 'true'"),
-    "empty arm": ({"measured": {"without": [], "with": [1, 2, 3]}}, r"the arm 'without' needs a row .* shape \(0,\)"),
     "2-D arm": ({"measured": {"without": np.ones((3, 2)), "with": [1, 2, 3]}}, r"the arm 'without' .* shape \(3, 2\)"),
     "two seeds": ({"measured": {"without": [5, 6, 7], "with": [1, 2]}}, "the arm 'with' has 2 of at least 3 seeds"),
-    "one number": ({"measured": {"without": 5, "with": [1, 2, 3]}}, "the arm 'without' has 1 of at least 3 seeds"),
     "empty arm, exact": ({"over": None, "measured": {"without": [], "with": 1}}, "the arm 'without' needs a row"),
-    "no arm": ({"measured": {}}, "names the arm 'without'"),
     "no control": ({"control": ("nothing", {})}, "the control changes no arm"),
     "control of an unknown arm": ({"control": ("x", {"wihout": "with"})}, "'wihout'; there are: without, with"),
     "control by an unknown arm": ({"control": ("x", {"without": "wiht"})}, "'wiht'; there are: without, with"),
     "control of an unknown arm by numbers": ({"control": ("x", {"other": [1, 2, 3]})}, "names the arm 'other'"),
     "control without numbers": ({"control": ("x", {"without": []})}, "the control of 'without' needs a row"),
-    "2-D control": ({"control": ("x", {"without": np.zeros((2, 2))})}, "the control of 'without' needs a row"),
 }
 
 
@@ -292,68 +248,30 @@ def sanitized(html: str) -> str:
     return html
 
 
-def measured_again(factor: float) -> dict:
-    return {"measured": {name: factor * np.array(row) for name, row in BASE["measured"].items()}}
+def test_nbval_finds_cards_with_other_numbers_equal():
+    first = card()
+    for factor in (1.234, 1e-9, 1e12, math.inf):
+        other = card(measured={"without": factor * np.array(BASE["measured"]["without"]), "with": [0] * 5})
+        html = other.data["text/html"]
+        assert html != first.data["text/html"]
+        assert sanitized(html) == sanitized(first.data["text/html"])
+        assert other.data["text/plain"] == first.data["text/plain"]
+        assert sanitized(html).count("MEASURED") == 2
 
 
-@pytest.mark.parametrize("factor", [1.07, 1e-9, 1e12])
-def test_nbval_finds_cards_with_other_numbers_equal(factor):
-    first, other = card(), card(**measured_again(factor))
-    assert first.data["text/html"] != other.data["text/html"]
-    assert sanitized(first.data["text/html"]) == sanitized(other.data["text/html"])
-    assert first.data["text/plain"] == other.data["text/plain"]
-
-
-def test_nbval_finds_a_number_that_is_not_finite_equal_too():
-    first, other = card(), card(measured={"without": [math.inf, 90, 80, math.inf, math.inf], "with": [0] * 5})
-    assert "inf [80, inf]" in other.data["text/html"]
-    assert sanitized(first.data["text/html"]) == sanitized(other.data["text/html"])
-
-
-def test_outside_of_data_there_is_no_measured_number():
-    html = card(**measured_again(1.234)).data["text/html"]
-    assert "74" in Reader(html).text  # the median: 60 · 1.234 = 74.04
-    assert "74" not in Reader(sanitized(html)).text
-    assert sanitized(html).count("MEASURED") == 2
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_nbval_sees_every_other_change():
+    changes = (
         {"finding": "Without, it takes more steps here."},
         {"verdict": "holds with a caveat"},
         {"sentence": "It takes far longer."},
         {"margin": "None."},
         {"measured": {name: row[:4] for name, row in BASE["measured"].items()}},
         {"measured": {**BASE["measured"], "other": [1, 2, 3, 4, 5]}},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_nbval_sees_every_other_change(change):
-    assert sanitized(card().data["text/html"]) != sanitized(card(**change).data["text/html"])
-
-
-def test_a_claim_that_failed_differs_for_nbval_too():
-    _, output = failed(measured={name: [*row, 3, 4] for name, row in FAILS.items()})
-    assert sanitized(output.data["text/html"]) != sanitized(card().data["text/html"])
-
-
-def luminance(color: str) -> float:
-    """Relative luminance as WCAG 2 defines it, of "#rrggbb"."""
-    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
-
-
-def test_white_can_be_read_on_every_verdicts_color():
-    contrasts = {verdict: 1.05 / (luminance(color) + 0.05) for verdict, (_, color) in VERDICTS.items()}
-    assert min(contrasts.values()) >= 4.5, contrasts
-    assert luminance("#ffffff") == pytest.approx(1)
-    assert "color: white; " in card().data["text/html"]
-
-
-def test_verdicts_differ_for_those_who_see_no_colour():
-    assert len({sign for sign, _ in VERDICTS.values()}) == len(VERDICTS)
+    )
+    others = [card(**change) for change in changes]
+    others.append(failed(measured={name: [*row, 3, 4] for name, row in FAILS.items()})[1])
+    for other in others:
+        assert sanitized(other.data["text/html"]) != sanitized(card().data["text/html"])
 
 
 # --- the board
@@ -370,58 +288,57 @@ def restored(output) -> Claim:
 def folder(tmp_path):
     """Two notebooks with claims, one without, and what is no notebook of the course."""
     write_notebook(tmp_path / "02_b.ipynb", *(card(f"2.{i}") for i in (9, 10, 1)))
-    write_notebook(tmp_path / "00_a.ipynb", new_output("stream", text="nothing claimed"))
+    picture = new_output("display_data", data={"text/plain": "figure"}, metadata={"image/png": {"alt": "A line."}})
+    path = write_notebook(tmp_path / "00_a.ipynb", new_output("stream", text="nothing claimed"), picture)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, new_markdown_cell("# 00"))
+    nbformat.write(notebook, path)
     write_notebook(tmp_path / "14_z.ipynb", card("14.1", verdict="does not hold"))
     write_notebook(tmp_path / "draft.ipynb", card("3.1"))
     (tmp_path / "02_b.txt").write_text("no notebook")
     return tmp_path
 
 
-def test_collect_gives_every_claim_of_the_series(folder):
-    found = collect(folder)
-    assert {made.number: made.notebook for made in found} == {
+def test_collect_gives_back_every_claim_of_the_series(folder):
+    found = {made.number: made for made in collect(str(folder))}
+    assert {number: made.notebook for number, made in found.items()} == {
         "2.9": "02_b.ipynb",
         "2.10": "02_b.ipynb",
         "2.1": "02_b.ipynb",
         "14.1": "14_z.ipynb",
     }
-    assert collect(str(folder)) == found
+    output = card("14.1", verdict="does not hold")
+    assert found["14.1"] == replace(restored(output), notebook="14_z.ipynb")
+    assert found["14.1"]._repr_html_() == output.data["text/html"]
+    assert repr(found["14.1"]) == output.data["text/plain"]
 
 
-def test_collect_gives_back_what_was_claimed(folder):
-    made = next(made for made in collect(folder) if made.number == "14.1")
-    assert made == replace(restored(card("14.1", verdict="does not hold")), notebook="14_z.ipynb")
-
-
-def test_numbers_that_are_not_finite_come_back_as_they_were(tmp_path):
-    measured = {"without": [1, math.inf, math.inf], "with": [math.nan, -math.inf, 0]}
+def test_numbers_that_are_not_finite_are_stored_without_a_warning_and_come_back_as_they_were(tmp_path):
+    measured = {"without": [1, math.inf, math.inf, math.inf], "with": [math.nan, -math.inf, 0, 0]}
     condition = {"condition": lambda m: np.isinf(m["without"]).any(), "control": ("x", {"without": [1]})}
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        write_notebook(tmp_path / "07_a.ipynb", card(measured=measured, **condition))
+        warnings.simplefilter("error")  # a warning would be stored in the notebook, as text on stderr
+        output = card(measured=measured, **condition)
+    json.dumps(stored(output), allow_nan=False)
+    write_notebook(tmp_path / "99_a.ipynb", output)
     [made] = collect(tmp_path)
-    assert made.arms[0] == Arm("without", math.inf, 1.0, math.inf, 3)
+    assert made.arms[0] == Arm("without", math.inf, 1.0, math.inf, 4)
     assert math.isnan(made.arms[1].median)
     assert "inf [1, inf]" in made._repr_html_()
     assert "inf [1, inf]" in Board([made]).markdown(measured=True)
 
 
 def test_the_boards_order_is_that_of_the_numbers(folder):
-    assert [made.number for made in board(folder).claims] == ["2.1", "2.9", "2.10", "14.1"]
+    order = ["2.1", "2.9", "2.10", "14.1"]
+    assert [made.number for made in board(folder, before="15").claims] == order
     assert len(board(folder)) == 4
-    assert [line.split()[0] for line in repr(board(folder)).splitlines()] == ["2.1", "2.9", "2.10", "14.1"]
+    assert [line.split()[0] for line in repr(board(folder)).splitlines()] == order
 
 
 def test_only_the_notebooks_before_one(folder):
     assert {made.number for made in collect(folder, before="14")} == {"2.1", "2.9", "2.10"}
     assert {made.number for made in collect(folder, before="9")} == {"2.1", "2.9", "2.10"}
     assert collect(folder, before="02") == []
-    assert [made.number for made in board(folder, before="15").claims] == ["2.1", "2.9", "2.10", "14.1"]
-
-
-def test_the_last_number_of_all_is_not_left_out(tmp_path):
-    write_notebook(tmp_path / "99_last.ipynb", card("99.1"))
-    assert len(collect(tmp_path)) == 1
 
 
 def test_a_number_given_twice(folder):
@@ -445,20 +362,11 @@ def test_a_folder_without_notebooks(tmp_path, name):
         board(tmp_path / name)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '"cells"'])
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
 def test_a_file_that_is_no_notebook(folder, content):
     (folder / "03_broken.ipynb").write_text(content)
     with pytest.raises(ValueError, match=r"03_broken\.ipynb is no notebook"):
         collect(folder)
-
-
-def test_cells_of_every_kind_and_other_metadata_are_passed_over(tmp_path):
-    picture = new_output("display_data", data={"text/plain": "figure"}, metadata={"image/png": {"alt": "A line."}})
-    path = write_notebook(tmp_path / "07_a.ipynb", picture, card(), new_output("stream", text="x"))
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells.insert(0, new_markdown_cell("# 07"))
-    nbformat.write(notebook, path)
-    assert [made.number for made in collect(tmp_path)] == ["7.1"]
 
 
 def test_the_board_in_a_notebook(folder):
@@ -520,9 +428,3 @@ def test_a_board_without_claims(tmp_path):
     assert repr(empty).startswith("No claims yet: run the other notebooks")
     assert "tr" not in Reader(empty._repr_html_()).tags
     assert repr(empty) in empty._repr_html_()
-
-
-def test_a_collected_claim_shows_its_card_again(folder):
-    made = collect(folder)[0]
-    assert made._repr_html_() == card("2.9").data["text/html"]
-    assert repr(made) == card("2.9").data["text/plain"]

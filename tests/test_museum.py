@@ -3,10 +3,9 @@
 import pytest
 import torch
 from normdoctor import museum
-from torch import nn
 
 from utils.museum import EXHIBITS, PUBLISHED
-from utils.probes import PROBES, check_batchnorm
+from utils.probes import check_batchnorm
 
 SLOW = ("compile", "export")
 WORDS = {  # fault → what the diagnosis of its probe must say

@@ -2,10 +2,10 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 from functools import partial
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +29,6 @@ def trained(num_features: int) -> nn.BatchNorm2d:
         layer(torch.randn(4, num_features, 3, 3) * 2 + 1)
     nn.init.normal_(layer.weight)
     return layer
-
-
-class StaysInEval(nn.BatchNorm2d):
-    def train(self, mode: bool = True):
-        return super().train(False)
 
 
 class FrozenBuffers(nn.Module):
@@ -66,21 +61,15 @@ class OtherNames(nn.Module):
 
 ONE = trained(6).eval().requires_grad_(False)
 CORRECT = {
-    "nn.BatchNorm2d": nn.BatchNorm2d,
-    "the finished layer": layers.BatchNorm2d,
-    "the finished BnLayer": layers.BnLayer,
     "the finished BnLayer, normalizing first": from_bnlayer(partial(layers.BnLayer, norm_first=True)),
     "lazy": nn.LazyBatchNorm2d,
     "lazy, made by a function": lambda c: nn.LazyBatchNorm2d(),
     "frozen": lambda c: trained(c).eval().requires_grad_(False),
     "one and the same layer": lambda c: ONE,
-    "frozen for good": StaysInEval,
     "frozen, all buffers": FrozenBuffers,
     "trained": trained,
     "affine=False": partial(nn.BatchNorm2d, affine=False),
     "momentum=None": partial(nn.BatchNorm2d, momentum=None),
-    "momentum=0.5": partial(nn.BatchNorm2d, momentum=0.5),
-    "eps=1e-3": partial(nn.BatchNorm2d, eps=1e-3),
     "eps=1e-8": lambda c: nn.BatchNorm2d(c, eps=1e-8),
     "track_running_stats=False": partial(nn.BatchNorm2d, track_running_stats=False),
     "neither": partial(nn.BatchNorm2d, affine=False, track_running_stats=False),
@@ -89,29 +78,24 @@ CORRECT = {
     "float64": lambda c: nn.BatchNorm2d(c, dtype=torch.float64),
     "bfloat16": lambda c: nn.BatchNorm2d(c, dtype=torch.bfloat16),
     "wrapped": lambda c: nn.Sequential(nn.BatchNorm2d(c)),
-    "the finished layer, affine=False": partial(layers.BatchNorm2d, affine=False),
-    "the finished layer, momentum=None": partial(layers.BatchNorm2d, momentum=None),
-    "the finished layer, track_running_stats=False": partial(layers.BatchNorm2d, track_running_stats=False),
 }
 
 
 @pytest.mark.parametrize("name", CORRECT)
 def test_a_correct_layer_is_blamed_by_none(name):
-    report = check_batchnorm(CORRECT[name], skip=() if "finished" in name or "nn." in name else SLOW)
-    assert not report.failed, repr(report.details())
-    assert report.ok
+    report = check_batchnorm(CORRECT[name], skip=SLOW)
+    assert report.ok, repr(report.details())
 
 
-@pytest.mark.parametrize("num_features", [1, 2, 16])
-def test_any_number_of_channels_will_do(num_features):
-    assert check_batchnorm(nn.BatchNorm2d, skip=SLOW, num_features=num_features).ok
-
-
-def test_pytorchs_layer_and_the_finished_one_pass_every_probe_that_there_is():
-    for layer in (nn.BatchNorm2d, layers.BatchNorm2d):
+def test_pytorchs_layer_and_the_finished_ones_pass_every_probe_that_there_is():
+    for layer in (nn.BatchNorm2d, layers.BatchNorm2d, partial(layers.BatchNorm2d, momentum=None)):
         report = check_batchnorm(layer)
-        assert {result.verdict for result in report} == {"pass"}
+        assert {result.verdict for result in report} == {"pass"}, repr(report.details())
         assert len(report) == len(PROBES) - 2  # without those of a convolution
+        assert all(result.source for result in report)
+        assert all(0 <= result.measured <= result.tolerance for result in report if result.measured is not None)
+    assert check_batchnorm(layers.BnLayer).ok
+    assert check_batchnorm(nn.BatchNorm2d, skip=SLOW, num_features=1).ok
 
 
 def test_a_correct_layer_with_other_names_fails_only_where_names_matter():
@@ -120,47 +104,37 @@ def test_a_correct_layer_with_other_names_fails_only_where_names_matter():
     assert "running_mean" in report["state_dict keys"].diagnosis
 
 
-def test_the_first_layer_is_mostly_red():
-    report = check_batchnorm(layers.FirstBatchNorm2d)
-    assert report.failed == (
-        "training forward",
-        "eval forward",
-        "gradient of x",
-        "gradient of γ",
-        "second derivative",
-        "gradient in eval",
-        "running mean",
-        "running variance",
-        "momentum",
-        "eval before training",
-        "eps",
-        "constant channel",
-        "one value a channel",
-        "autocast",
-        "state_dict keys",
-        "save and load",
-        "to(dtype, device)",
-        "deepcopy",
-        "graph released",
-        "other dimensions",
-        "wrong channels",
-    )
+@pytest.fixture(scope="module")
+def first() -> Report:
+    """What is found about the first layer of the course."""
+    return check_batchnorm(layers.FirstBatchNorm2d)
+
+
+FIRST = (
+    "training forward, eval forward, gradient of x, gradient of γ, second derivative, gradient in eval, running mean, "
+    "running variance, momentum, eval before training, eps, constant channel, one value a channel, autocast, "
+    "state_dict keys, save and load, to(dtype, device), deepcopy, graph released, other dimensions, wrong channels"
+)
+
+
+def test_the_first_layer_is_mostly_red(first):
+    assert ", ".join(first.failed) == FIRST
     for name in ("pickle", "compile", "export", "bfloat16"):  # what works, against expectation
-        assert report[name].verdict == "pass"
-    assert "second time" in report["gradient in eval"].diagnosis
-    assert "has no attribute 'means'" in report["eval before training"].diagnosis
-    assert "silent NaN" in report["one value a channel"].diagnosis
-    assert "means, stds" in report["graph released"].diagnosis
+        assert first[name].verdict == "pass"
+    assert "second time" in first["gradient in eval"].diagnosis
+    assert "has no attribute 'means'" in first["eval before training"].diagnosis
+    assert "silent NaN" in first["one value a channel"].diagnosis
+    assert "means, stds" in first["graph released"].diagnosis
 
 
-def test_the_first_bnlayer_has_the_same_faults_and_a_fixed_padding():
-    plain, report = (check_batchnorm(f, skip=SLOW) for f in (layers.FirstBatchNorm2d, layers.FirstBnLayer))
+def test_the_first_bnlayer_has_the_same_faults_and_a_fixed_padding(first):
+    report = check_batchnorm(layers.FirstBnLayer, skip=SLOW)
     channels = {"other dimensions", "wrong channels"}  # the convolution decides these
-    assert set(report.failed) == set(plain.failed) - channels | {"output size"}
+    assert set(report.failed) == set(first.failed) - channels | {"output size"}
     assert report["other dimensions"].verdict == "not applicable"
     assert "kernel 1, stride 1: 16 becomes 18" in report["output size"].diagnosis
     for name in ("training forward", "running mean", "constant channel"):
-        assert report[name].diagnosis == plain[name].diagnosis
+        assert report[name].diagnosis == first[name].diagnosis
 
 
 # --- single faults that no exhibit has
@@ -216,75 +190,6 @@ def base(layer, x):
     return nn.BatchNorm2d.forward(layer, x)
 
 
-FAULTS = {
-    "always the batch's own": (
-        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, s.bias, True)),
-        "eval forward",
-        "batch's own statistics",
-    ),
-    "never the batch's own": (
-        broken(forward=lambda s, x: F.batch_norm(x, s.running_mean, s.running_var, s.weight, s.bias, False)),
-        "training forward",
-        "running statistics in training",
-    ),
-    "never updated": (
-        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, s.bias, True) if s.training else base(s, x)),
-        "running mean",
-        "never change",
-    ),
-    "another momentum than asked for": (
-        broken(
-            forward=lambda s, x: F.batch_norm(
-                x, s.running_mean, s.running_var, s.weight, s.bias, s.training, 0.1, s.eps
-            )
-        ),
-        "momentum",
-        "has no effect",
-    ),
-    "β not used": (
-        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, None, True) + 0 * s.bias.detach().sum()),
-        "gradient of β",
-        "does not reach",
-    ),
-    "another eps": (
-        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, s.bias, True, 0.1, 1e-3)),
-        "eps",
-        "eps that the layer says",
-    ),
-    "float32 comes out": (broken(forward=lambda s, x: base(s, x).float()), "bfloat16", "return the input's dtype"),
-    "affine has no effect": (
-        broken(__init__=lambda s, c, affine=True: nn.BatchNorm2d.__init__(s, c)),
-        "affine=False",
-        "still parameters",
-    ),
-    "track_running_stats has no effect": (
-        broken(__init__=lambda s, c, track_running_stats=True: nn.BatchNorm2d.__init__(s, c)),
-        "track_running_stats=False",
-        "still buffers",
-    ),
-    "in the order of memory": (
-        broken(forward=lambda s, x: base(s, x.as_strided(x.shape, torch.empty(x.shape).stride()))),
-        "channels_last",
-        "order of memory",
-    ),
-    "view of what is not contiguous": (
-        broken(forward=lambda s, x: base(s, x.view(x.shape[0], -1).view(x.shape))),
-        "channels_last",
-        "reshape",
-    ),
-    "another first result": (
-        broken(reset_running_stats=lambda s: s.running_mean.fill_(1) if s.track_running_stats else None),
-        "eval before training",
-        "begin with running mean 0",
-    ),
-    "a copy that shares": (
-        broken(__deepcopy__=lambda s, memo: s, __reduce__=lambda s: (nn.BatchNorm2d, (6,))),
-        "deepcopy",
-        "share",
-    ),
-}
-
-
 class GoesBackInTime(nn.BatchNorm2d):
     last = 0.0
 
@@ -294,10 +199,59 @@ class GoesBackInTime(nn.BatchNorm2d):
         return y
 
 
-def test_a_second_step_that_goes_back_through_the_first_is_named():
-    diagnosis = one_for(GoesBackInTime, "graph released").diagnosis
-    assert "kept by last" in diagnosis
-    assert "the second step fails" in diagnosis
+FAULTS = {  # what is wrong: the class, the probe that finds it, and a word of its diagnosis
+    "always the batch's own": (
+        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, s.bias, True)),
+        "eval forward", "batch's own statistics",
+    ),
+    "never the batch's own": (
+        broken(forward=lambda s, x: F.batch_norm(x, s.running_mean, s.running_var, s.weight, s.bias, False)),
+        "training forward", "running statistics in training",
+    ),
+    "never updated": (
+        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, s.bias, True) if s.training else base(s, x)),
+        "running mean", "never change",
+    ),
+    "another momentum than asked for": (
+        broken(forward=lambda s, x: F.batch_norm(
+            x, s.running_mean, s.running_var, s.weight, s.bias, s.training, 0.1, s.eps
+        )),
+        "momentum", "has no effect",
+    ),
+    "β not used": (
+        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, None, True) + 0 * s.bias.detach().sum()),
+        "gradient of β", "does not reach",
+    ),
+    "another eps": (
+        broken(forward=lambda s, x: F.batch_norm(x, None, None, s.weight, s.bias, True, 0.1, 1e-3)),
+        "eps", "eps that the layer says",
+    ),
+    "float32 comes out": (broken(forward=lambda s, x: base(s, x).float()), "bfloat16", "return the input's dtype"),
+    "affine has no effect": (
+        broken(__init__=lambda s, c, affine=True: nn.BatchNorm2d.__init__(s, c)), "affine=False", "still parameters",
+    ),
+    "track_running_stats has no effect": (
+        broken(__init__=lambda s, c, track_running_stats=True: nn.BatchNorm2d.__init__(s, c)),
+        "track_running_stats=False", "still buffers",
+    ),
+    "in the order of memory": (
+        broken(forward=lambda s, x: base(s, x.as_strided(x.shape, torch.empty(x.shape).stride()))),
+        "channels_last", "order of memory",
+    ),
+    "view of what is not contiguous": (
+        broken(forward=lambda s, x: base(s, x.view(x.shape[0], -1).view(x.shape))), "channels_last", "reshape",
+    ),
+    "another first result": (
+        broken(reset_running_stats=lambda s: s.running_mean.fill_(1) if s.track_running_stats else None),
+        "eval before training", "begin with running mean 0",
+    ),
+    "a copy that shares": (
+        broken(__deepcopy__=lambda s, memo: s, __reduce__=lambda s: (nn.BatchNorm2d, (6,))), "deepcopy", "share",
+    ),
+    "a second step that goes back through the first": (GoesBackInTime, "graph released", "kept by last; the second"),
+    "another normalization": (lambda c: nn.GroupNorm(2, c), "training forward", ""),
+    "no normalization": (lambda c: nn.Identity(), "training forward", ""),
+}  # fmt: skip
 
 
 def test_without_a_compiler_there_is_no_blame(monkeypatch):
@@ -334,11 +288,6 @@ def test_a_bias_that_does_nothing_is_found_and_one_that_does_is_not():
     assert check_batchnorm(Useful, skip=SLOW).ok
 
 
-@pytest.mark.parametrize("layer", [nn.InstanceNorm2d, lambda c: nn.GroupNorm(2, c), lambda c: nn.Identity()])
-def test_another_normalization_is_not_taken_for_this_one(layer):
-    assert "training forward" in check_batchnorm(layer, skip=SLOW).failed
-
-
 def test_a_layer_that_cannot_be_made_or_run_is_reported_not_raised():
     def nothing(num_features):
         raise OSError("no such luck\nsecond line")
@@ -348,9 +297,6 @@ def test_a_layer_that_cannot_be_made_or_run_is_reported_not_raised():
     assert report["training forward"].diagnosis == "OSError: no such luck"
     assert "must return a torch.nn.Module" in one_for(lambda c: 3, "eps").diagnosis
     assert one_for(nn.ReLU, "gradient of γ").verdict in ("not applicable", "raised")
-
-
-def test_a_layer_instead_of_a_class_is_refused():
     with pytest.raises(TypeError, match="not a layer"):
         check_batchnorm(nn.BatchNorm2d(6))
 
@@ -383,11 +329,10 @@ def test_random_numbers_dtype_modes_and_the_layer_are_as_before():
     assert not any(p.requires_grad for p in ONE.parameters())
 
 
-def test_it_says_the_same_twice_and_whatever_the_seed():
-    torch.manual_seed(0)
-    first = repr(check_batchnorm(layers.FirstBatchNorm2d, skip=SLOW).details(every=True))
+def test_it_says_the_same_twice_and_whatever_the_seed(first):
     torch.manual_seed(123)
-    assert repr(check_batchnorm(layers.FirstBatchNorm2d, skip=SLOW).details(every=True)) == first
+    again = {result.probe: result for result in check_batchnorm(layers.FirstBatchNorm2d, skip=SLOW)}
+    assert again == {result.probe: result for result in first if result.probe not in SLOW}
 
 
 def test_the_compiler_says_nothing(capfd):
@@ -407,33 +352,10 @@ def test_only_and_skip():
         check_batchnorm(nn.BatchNorm2d, only="momentun")
     with pytest.raises(ValueError, match="there are: training forward"):
         check_batchnorm(nn.BatchNorm2d, skip="xyzzy")
-
-
-def test_probes_have_a_name_of_their_own_and_ask_one_question():
-    assert len({probe.name for probe in PROBES}) == len(PROBES) > 30
-    for probe in PROBES:
-        assert probe.question.endswith("?")
-        assert probe.question.count("?") == 1
-        assert len(probe.question) <= 90
-
-
-def test_every_question_is_answered_with_a_source():
-    for result in check_batchnorm(nn.BatchNorm2d, skip=SLOW):
-        assert result.source
-        assert result.measured is None or 0 <= result.measured <= result.tolerance
+    assert len({probe.name for probe in PROBES}) == len(PROBES)
 
 
 # --- the report
-
-
-class Tags(HTMLParser):
-    def __init__(self, html: str):
-        super().__init__()
-        self.found: list[tuple[str, dict]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
 
 
 RESULTS = [
@@ -457,11 +379,10 @@ def test_the_report_as_text():
 
 def test_the_report_as_html():
     html = Report("A <b>", RESULTS)._repr_html_()
-    tags = Tags(html).found
-    assert [tag for tag, _ in tags].count("tr") == 5
-    assert [attrs["scope"] for tag, attrs in tags if tag == "th"] == ["col"] * 3 + ["row"] * 4
-    assert "caption" in dict(tags)
-    assert "<b>" not in html.replace("</b>", "")
+    assert re.findall(r'<th scope="(\w+)"', html) == ["col"] * 3 + ["row"] * 4
+    assert html.count("<tr>") == 5
+    assert "<caption" in html
+    assert "<b>" not in html
     for words in ("✓ pass", "✗ fail", "! raised", "– not applicable", "Is &lt;it&gt;?"):
         assert words in html
 
@@ -496,14 +417,6 @@ def test_details_have_the_numbers_and_the_diagnoses():
     assert 'scope="row"' in html
 
 
-def test_no_number_is_in_the_scoreboard():
-    for layer in (nn.BatchNorm2d, layers.FirstBatchNorm2d):
-        report = check_batchnorm(layer, skip=SLOW)
-        rows = [f"{r.probe}{r.question}" for r in report]
-        assert len(repr(report).splitlines()) == len(rows) + 1
-        assert "e-0" not in repr(report)
-
-
 def test_the_title_is_the_layers_name():
     assert repr(check_batchnorm(layers.FirstBnLayer, only="eps")).startswith("FirstBnLayer:")
     assert repr(check_batchnorm(partial(nn.BatchNorm2d, eps=1e-3), only="eps")).startswith("BatchNorm2d:")
@@ -528,38 +441,20 @@ def test_compare_takes_the_first_cause_that_fits_and_no_other():
 # --- the command line
 
 
-def shell(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "utils.probes", *arguments], capture_output=True, cwd=ROOT, encoding="utf-8"
-    )
+def shell(module: str, *arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProcess:
+    env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, capture_output=True, cwd=ROOT, encoding=encoding, env=env)
 
 
-def test_the_shell_gets_0_for_a_sound_layer_and_1_for_another():
-    done = shell("torch.nn:BatchNorm2d", "--only", "eps")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("torch.nn:BatchNorm2d: ")
-    assert "What is wrong" not in done.stdout
-    done = shell("utils.layers:FirstBnLayer", "--only", "eps", "--only", "output size")
-    assert done.returncode == 1
-    assert "✗ fail" in done.stdout
-    assert "there is no eps" in done.stdout
-    assert "kernel_size // 2" in done.stdout
-    assert done.stderr == ""
-
-
-def test_a_terminal_without_the_signs_gets_question_marks():
-    command = [sys.executable, "-m", "normdoctor", "utils.layers:FirstBnLayer", "--only", "eps"]
-    settings = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
-    done = subprocess.run(command, capture_output=True, cwd=ROOT, encoding="cp1252", env=settings)
+def test_the_shell_gets_the_status_and_question_marks_for_signs_that_it_does_not_have():
+    faults = ("utils.layers:FirstBnLayer", "--only", "eps", "--only", "output size")
+    done = shell("utils.probes", *faults, encoding="cp1252")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "? fail" in done.stdout
-    assert "there is no eps" in done.stdout
-
-
-def test_the_shell_gets_2_and_one_line_for_nonsense():
-    done = shell("utils.layers:BatchNorm3d")
-    assert done.returncode == 2
-    assert done.stdout == ""
+    for words in ("? fail", "there is no eps", "kernel_size // 2"):
+        assert words in done.stdout
+    done = shell("normdoctor", "utils.layers:BatchNorm3d")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == ["normdoctor: 'utils.layers' has no 'BatchNorm3d'; did you mean 'BatchNorm2d'?"]
 
 
@@ -588,7 +483,9 @@ def test_wrong_arguments_are_explained_in_one_line(arguments, words, capsys):
 
 def test_the_status_is_that_of_the_report(capsys):
     assert probes.main(["utils.layers:BatchNorm2d", "--only", "running mean", "--channels", "3"]) == 0
-    assert capsys.readouterr().out.startswith("utils.layers:BatchNorm2d: 1 pass\n")
+    out = capsys.readouterr().out
+    assert out.startswith("utils.layers:BatchNorm2d: 1 pass\n")
+    assert "What is wrong" not in out
     assert probes.main(["utils.layers:FirstBatchNorm2d", "--skip", "compile", "--skip", "export"]) == 1
     out = capsys.readouterr().out
     assert "What is wrong" in out

@@ -17,7 +17,6 @@ from utils.stats import ActivationStats
 
 QUANTITIES = ("mean", "std", "spread", "dead", "gradient_norm")
 NAN, INF = float("nan"), float("inf")
-ROW = ["0.707", "0.707", "50%"]
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
@@ -27,10 +26,6 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
 def off_the_edges(x: Tensor) -> Tensor:
     """Rounded to odd multiples of 1/256, so that no value stands on an edge between two bins of 0.2."""
     return (x * 128).round() / 128 + 1 / 256
-
-
-def channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def by_hand(x: Tensor) -> dict[str, float]:
@@ -98,20 +93,18 @@ def table(stats: ActivationStats) -> np.ndarray:
 
 
 class Chooses(nn.Module):
-    """Two layers; which of them run, and how often, is an argument. It keeps their outputs and the gradients there."""
+    """Two layers; which of them run, and how often, is an argument. It keeps each one's last output."""
 
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.a, self.b, self.outputs = nn.Linear(3, 3), nn.Linear(3, 3), {}
 
-    def forward(self, x: Tensor, *names: str) -> Tensor:
-        self.outputs = [x]
+    def forward(self, x: Tensor, names: str) -> Tensor:
         for name in names:
-            self.outputs.append(getattr(self, name)(self.outputs[-1]))
-            self.outputs[-1].retain_grad()
-        self.outputs = self.outputs[1:]
-        return self.outputs[-1]
+            x = self.outputs[name] = getattr(self, name)(x)
+            x.retain_grad()
+        return x
 
 
 # --- against a computation by hand -----------------------------------------------------------------------------------
@@ -136,7 +129,6 @@ def test_every_number_is_the_one_computed_by_hand(shape, seed, shift, scale, dea
 
 def test_the_spread_is_across_images_and_the_std_is_not():
     alike = randn(1, 12, 2, 2).expand(80, 12, 2, 2)  # large differences, but not between images
-    agree(record([alike]), alike)
     assert record([alike]).spread[0, 0] == 0
     nearly = 100 + 1e-3 * randn(64, 16, 6, 6)
     assert record([nearly]).spread[0, 0] == pytest.approx(by_hand(nearly)["spread"], rel=1e-4)
@@ -161,15 +153,19 @@ def test_what_lies_outside_is_in_the_bins_at_the_edges_and_what_is_no_number_in_
     assert stats.dead[0, 0] == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize(("bins", "low", "high"), [(1, -1.0, 1.0), (7, 0.0, 3.5), (100, -50.0, -1.0)])
-def test_bins_of_ones_own(bins, low, high):
+def test_bins_of_ones_own_or_none():
     x = off_the_edges(randn(8, 5, 4, 4) * 3)
-    stats = record([x], bins=bins, bin_range=(low, high))
-    np.testing.assert_array_equal(stats.bin_edges, np.linspace(low, high, bins + 1))
-    np.testing.assert_allclose(stats.histogram[0, 0], shares_by_hand(x, low, high, bins), atol=1e-6)
+    for bins, low, high in ((1, -1.0, 1.0), (7, 0.0, 3.5), (100, -50.0, -1.0)):
+        stats = record([x], bins=bins, bin_range=(low, high))
+        np.testing.assert_array_equal(stats.bin_edges, np.linspace(low, high, bins + 1))
+        np.testing.assert_allclose(stats.histogram[0, 0], shares_by_hand(x, low, high, bins), atol=1e-6)
+    cheap = record([x], [x], histogram=False)
+    np.testing.assert_array_equal(table(cheap), table(record([x], [x])))
+    with pytest.raises(ValueError, match="no histogram was recorded: pass histogram=True"):
+        _ = cheap.histogram
 
 
-@pytest.mark.parametrize("scale", [0.0, 1e-37, 1e-23, 1.0, 1e23, 1e30])
+@pytest.mark.parametrize("scale", [0.0, 1e-37, 1e-23, 1e30])
 def test_the_smallest_and_the_largest_values(scale):
     """float32 holds these values but not their squares."""
     x, g = (randn(64, 16, 6, 6) + 0.5) * scale, randn(64, 16, 6, 6, seed=1) * scale
@@ -178,18 +174,22 @@ def test_the_smallest_and_the_largest_values(scale):
     agree(record([x], [x]), x, x)
 
 
-@pytest.mark.parametrize("as_other", [Tensor.half, Tensor.bfloat16, lambda x: 1 + 1e-9 * x.double(), channels_last])
-def test_other_types_and_layouts(as_other):
+@pytest.mark.parametrize(
+    "as_other",
+    [
+        Tensor.half,
+        Tensor.bfloat16,
+        lambda x: 1 + 1e-9 * x.double(),
+        lambda x: x.contiguous(memory_format=torch.channels_last),
+    ],
+)
+def test_other_types_and_layouts_also_under_autocast(as_other):
     x = as_other(randn(64, 16, 3, 3))
-    stats = record([x])
-    agree(stats, x)
-    assert stats.spread[0, 0] == pytest.approx(by_hand(x)["spread"], rel=1e-5, abs=0)
-
-
-def test_autocast_does_not_round_the_sums():
-    x = randn(64, 16, 6, 6) * 0.01 + 1
-    with torch.autocast("cpu", torch.bfloat16):
-        agree(record([x]), x, rel=1e-5)
+    for autocast in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            stats = record([x])
+        agree(stats, x)
+        assert stats.spread[0, 0] == pytest.approx(by_hand(x)["spread"], rel=1e-5, abs=0)
 
 
 def test_more_values_than_float32_can_count():
@@ -224,7 +224,7 @@ def test_each_step_is_as_alone_whatever_its_batch_size_and_scale():
         agree(stats, x, x, k)
 
 
-@pytest.mark.parametrize("every", [1, 2, 3, 50])
+@pytest.mark.parametrize("every", [1, 3, 50])
 def test_every_nth_step_is_recorded_and_passes_in_evaluation_mode_are_no_steps(every):
     model = nn.Sequential(nn.Identity())
     with ActivationStats(model, ["0"], every=every) as stats:
@@ -236,37 +236,28 @@ def test_every_nth_step_is_recorded_and_passes_in_evaluation_mode_are_no_steps(e
     assert stats.histogram.shape == (len(stats.steps), 1, 40)
 
 
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_without_a_backward_pass_there_is_no_gradient(mode):
-    with mode(), ActivationStats(network()) as stats:
+def test_without_a_backward_pass_there_is_no_gradient():
+    with torch.inference_mode(), ActivationStats(network()) as stats:
         stats.model(randn(4, 3, 4, 4))
     assert np.isnan(stats.gradient_norm).all()
     assert np.isfinite(stats.std).all()
 
 
-@pytest.mark.parametrize("runs", ["ab", "ba", "b", "aa"])
+@pytest.mark.parametrize("runs", ["ba", "b", "aa"])
 def test_each_column_is_its_layers_and_of_two_runs_the_last_counts_there_and_back(runs):
     model = Chooses()
     with ActivationStats(model, ["b", "a"]) as stats:
         for _ in range(2):
-            model(randn(4, 3), *runs).square().sum().backward()
+            model(randn(4, 3), runs).square().sum().backward()
     for column, name in enumerate(stats.names):
         if name in runs:
-            output = model.outputs[runs.rindex(name)]
+            output = model.outputs[name]
             agree(stats, output, output.grad, 1, column)
             np.testing.assert_allclose(stats.histogram[1, column], shares_by_hand(output), atol=1e-6)
         else:
             assert np.isnan(table(stats)[:, :, column]).all()
             assert np.isnan(stats.histogram[:, column]).all()
             assert set(repr(stats.summary()).splitlines()[2 + column].split()) == {name, "nan"}
-
-
-def test_the_cheap_mode_has_moments_only():
-    xs = [randn(4, 3, seed=k) for k in range(3)]
-    cheap = record(xs, xs, histogram=False)
-    np.testing.assert_array_equal(table(cheap), table(record(xs, xs)))
-    with pytest.raises(ValueError, match="no histogram was recorded: pass histogram=True"):
-        _ = cheap.histogram
 
 
 # --- which layers ----------------------------------------------------------------------------------------------------
@@ -311,14 +302,14 @@ def test_what_makes_no_sense_is_refused(options, message):
         ActivationStats(network(), **options)
 
 
-@pytest.mark.parametrize("value", [(torch.zeros(2, 2),), torch.zeros(3)])
-def test_a_layer_that_returns_no_tensor_of_channels(value):
+def test_a_layer_that_returns_no_tensor_of_channels():
     model = nn.Sequential(nn.Identity(), nn.Identity())
-    model[1].forward = lambda x: value
-    refused = pytest.raises(TypeError, match=r"layer '1' must return a tensor \(N, C, \.\.\.\)")
-    with refused, ActivationStats(model, "1"):
-        model(randn(2, 2))
-    assert hooks_of(model) == 0
+    for value in ((torch.zeros(2, 2),), torch.zeros(3)):
+        model[1].forward = lambda x, value=value: value
+        refused = pytest.raises(TypeError, match=r"layer '1' must return a tensor \(N, C, \.\.\.\)")
+        with refused, ActivationStats(model, "1"):
+            model(randn(2, 2))
+        assert hooks_of(model) == 0
 
 
 # --- leaving no trace ------------------------------------------------------------------------------------------------
@@ -397,17 +388,16 @@ def test_the_summary():
             y = model(torch.tensor([[1.0, 0.0], [-1.0, 0.0]], requires_grad=True) + k)
             if k < 2:
                 (3 * y).sum().backward()
-    lines = repr(stats.summary(0)).splitlines()
-    assert [lines[0], lines[1].split("  ")[-1]] == ["step 0", "gradient norm"]
-    assert [line.split() for line in lines[2:]] == [[name, "0", *ROW, "6"] for name in ("first", "a<b>&c")]
-    assert len({len(line) for line in lines[1:]}) == 1, "the columns stand under each other"
+    row = ["0.707", "0.707", "50%"]
+    title, header, *lines = repr(stats.summary(0)).splitlines()
+    assert [title, header.split("  ")[-1]] == ["step 0", "gradient norm"]
+    assert [line.split() for line in lines] == [[name, "0", *row, "6"] for name in ("first", "a<b>&c")]
+    assert len({len(line) for line in (header, *lines)}) == 1, "the columns stand under each other"
     html = stats.summary(0)._repr_html_()
     assert "a&lt;b&gt;&amp;c" in html
-    assert "<b>" not in html, "names cannot smuggle in tags"
-    assert [html.count(word) for word in ("step 0", "gradient norm", ">6<", ">50%<")] == [1, 1, 2, 2]
-    assert repr(stats.summary()) == repr(stats.summary(1)) == repr(stats.summary(-1))
+    assert [html.count(word) for word in ("step 0", "gradient norm", ">6<", ">50%<", "<b>")] == [1, 1, 2, 2, 0]
     last = repr(stats.summary()).splitlines()
-    assert [last[0], last[2].split()] == ["step 2", ["first", "2", *ROW, "nan"]]
+    assert [last[0], last[2].split()] == ["step 2", ["first", "2", *row, "nan"]]
     for step in (2, -3):
         with pytest.raises(ValueError, match=f"step {step} is not there: 2 steps were recorded"):
             stats.summary(step)
