@@ -2,7 +2,7 @@
 # and then runs `python -m tools.NAME` in it. The logic is there, so that this file stays the same for GNU make 3.81 (macOS), sh and
 # Windows' cmd.
 
-.PHONY: help setup lab test test-notebooks test-handouts proofs run notebooks claims handouts slides bench study study-check notebook move review lint lock clean
+.PHONY: help setup lab test test-notebooks test-handouts proofs run notebooks claims broken handouts slides bench study study-check notebook move review lint lock clean
 .DEFAULT_GOAL := help
 
 # The Python that builds the environment: PYTHON=... if given, else the first that is new enough, else the first there
@@ -27,7 +27,8 @@ help:
 	@echo "make proofs           all tests with their coverage, also those that take long or need a browser"
 	@echo "make run              execute the whole series into build/executed/   (ONLY=03 for one)"
 	@echo "make notebooks        execute it in place, in the form that is committed   (ONLY=03 for one)"
-	@echo "make claims           renew the tables of claims in README.md and docs/claims.md from the notebooks"
+	@echo "make claims           measure all claims on both data sets, record them, renew their tables   (ARGS=03 for one)"
+	@echo "make broken           break each claim's experiment on purpose: its verdict must change   (ONLY=03 for one)"
 	@echo "make handouts         the notebooks without solutions and outputs, and the lecturer's copies, into build/"
 	@echo "make slides           a deck of slides from each notebook, which needs no network, into build/slides/"
 	@echo "make bench            measure what is promised to be fast, into build/benchmarks.md   (ONLY=\"layers steps\")"
@@ -68,7 +69,10 @@ notebooks:
 	$(TOOL) claims
 
 claims:
-	$(TOOL) claims
+	$(TOOL) claims --record $(ARGS)
+
+broken:
+	$(TOOL) broken $(ONLY)
 
 handouts:
 	$(TOOL) handouts $(ARGS) $(ONLY)

@@ -1,6 +1,7 @@
-"""Fixtures that the tests of the data share; a test gets them only if it asks for them."""
+"""Fixtures that several files of tests share; a test gets them only if it asks for them."""
 
 import pytest
+from claim_lessons import course  # noqa: F401
 
 from utils.data import download, loading
 

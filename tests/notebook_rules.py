@@ -23,14 +23,13 @@ import nbformat
 
 from tools import run, slide_texts
 from utils import lessons, plots
-from utils.claims import VERDICTS
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TAGS = {"setup", "exercise", "exercise-check", "solution", "hide-input", "nbval-ignore-output", "raises-exception"}
 SLIDES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
 METADATA = {"tags", "slideshow", "jupyter", "store_output"}
-FILES = {"claims": "lesson.toml", "exercises": "exercises.toml", "figures": "figures.toml"}
+FILES = {"claims": "claims.toml", "exercises": "exercises.toml", "figures": "figures.toml"}
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 PATTERN = ("exercise", "exercise-check", "solution")  # the tags of the three cells under each exercise's heading
 PACKAGES = {"utils", "torch", "torchvision", "numpy", "matplotlib"} | set(sys.stdlib_module_names)
@@ -385,32 +384,23 @@ def claims_follow(notebook: Notebook, path: Path) -> Iterator[str]:
 
 @rule
 def claims(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Claims follow one another as in `lessons`, have a verdict from the list and no empty text; cards are stored."""
+    """Claims follow one another as in `lessons`, in calls of five lines at most; their cards are stored, and stand."""
     made = [(cell, call, literal(call, "slug", 0)) for cell in code_cells(notebook) for call in calls(cell, CLAIMING)]
     yield from follows(notebook, path, "claims", [(cell, slug) for cell, _, slug in made])
     known = lessons.slugs(path.name[:2], "claims")
     for cell in code_cells(notebook):
-        here = {slug: literal(call, "verdict") for other, call, slug in made if other is cell}
-        for slug, verdict in here.items():
-            if verdict not in VERDICTS:
-                yield f"{at(notebook, cell)}: claim {slug}: write one verdict of: {', '.join(VERDICTS)}"
-        expected = [(s, lessons.number_of("claims", s) if s in known else None, v) for s, v in here.items()]
+        here = [(call, slug) for other, call, slug in made if other is cell]
+        for call, slug in here:
+            if call.end_lineno - call.lineno >= 5:
+                yield f"{at(notebook, cell)}: claim {slug}: its words belong into lessons; five lines are plenty"
+        expected = [(slug, lessons.number_of("claims", slug) if slug in known else None) for _, slug in here]
         stored = cards(cell, "claim")
-        if [(card.get("slug"), card["number"], card["verdict"]) for card in stored] != expected:
-            yield f"{at(notebook, cell)}: its cards are not those of {', '.join(map(str, here))}: run `make notebooks`"
+        if [(card.get("slug"), card["number"]) for card in stored] != expected:
+            slugs = ", ".join(str(slug) for _, slug in here)
+            yield f"{at(notebook, cell)}: its cards are not those of {slugs}: run `make notebooks`"
         for card in stored:
-            yield from (f"{at(notebook, cell)}: claim {card['number']}: {fault}" for fault in faults_of_card(card))
-
-
-def faults_of_card(card: dict) -> Iterator[str]:
-    if card.get("problem"):
-        yield "it was not borne out: mend the experiment, or the claim"
-    texts = [(name, card[name]) for name in ("sentence", "source", "finding", "unit", "over", "margin", "control")]
-    for name, text in texts + [("arm's name", arm["name"]) for arm in card["arms"]]:
-        if text is not None and not text.strip():  # only `over` may be None
-            yield f"its {name} is empty: write it"
-        elif name in ("sentence", "finding") and not re.search(r"[.?!…][\"'”’)]*$", text):
-            yield f"its {name} is a sentence: end it with a full stop"
+            if card["problem"]:
+                yield f"{at(notebook, cell)}: claim {card['number']} was contradicted: mend the experiment"
 
 
 @rule

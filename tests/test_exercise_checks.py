@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from claim_cards import displayed
+from claim_lessons import displayed
 from torch import nn
 
 from utils import lessons

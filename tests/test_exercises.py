@@ -16,7 +16,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from claim_cards import displayed
+from claim_lessons import displayed
 
 from utils import lessons
 from utils.exercises import check, examine

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import nbformat
 import notebook_rules as rules
 import pytest
-from claim_cards import displayed
+from claim_lessons import displayed
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_rules import NOTEBOOKS, ROOT
 

@@ -143,7 +143,7 @@ def test_a_notebook_moves_with_all_its_numbers_and_back(course, form):
     [old] = [name for name in before if name.match(f"notebooks/09_{path.name[3:]}")]
     assert nbformat.read(path, as_version=4).cells[0].source.startswith("# 11 · ")
     assert old.name not in "".join(page.read_text("utf-8") for page in course.rglob("*.md"))
-    for name in ("lesson.toml", "figures.toml"):
+    for name in ("claims.toml", "figures.toml"):
         assert (course / "lessons" / "nb11" / name).read_bytes() == before[
             (ROOT / "lessons" / "nb09" / name).relative_to(ROOT)
         ]

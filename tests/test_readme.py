@@ -10,7 +10,7 @@ from tools import claims, figure
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md", "kit/README.md", "study/README.md"]
-PAGES += ["docs/benchmarks.md", "docs/claims.md", "docs/lecturers.md"]
+PAGES += ["docs/benchmarks.md", "docs/claims.md", "docs/ioffe-szegedy-2015.md", "docs/lecturers.md"]
 
 
 def test_the_first_thing_in_it_is_the_two_commands():

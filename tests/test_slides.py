@@ -12,6 +12,7 @@ import deck_browser
 import nbformat
 import notebook_rules as rules
 import pytest
+from claim_lessons import FACT, GAP, HEAD
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_rules import NOTEBOOKS, ROOT
 
@@ -213,12 +214,14 @@ def test_links_lead_from_deck_to_deck():
     assert cutting.linked(text) == "[04 · Why?](04.html), data, [a page](https://example.org/x), [up](#top)"
 
 
-def test_exercises_and_verdicts_get_a_slide():
-    """A sentence that is tested twice says in which setting."""
-    made = {"sentence": "It is |x|.", "verdict": "holds", "finding": "It was.", "source": "folklore"}
-    claims = [{**made, "number": "2.1"}, {**made, "number": "2.2", "source": "here"},
-              {**made, "number": "2.3", "sentence": "So."}]  # fmt: skip
-    outputs = [new_output("display_data", {"text/html": ""}, metadata={"claim": claim}) for claim in claims]
+def test_exercises_and_verdicts_get_a_slide(course):
+    course.write(HEAD.replace("without.", "|x|.") + GAP + FACT)
+    course.record()
+    course.record("exists", {"sizes": [1, 4]})
+    outputs = [
+        new_output("display_data", {"text/html": ""}, metadata={"claim": {"slug": slug}})
+        for slug in ("slower", "exists")
+    ]
     found, verdict, tasks = cut(
         markdown("## What we found"),
         code("claim(...)", "skip", outputs),
@@ -229,13 +232,10 @@ def test_exercises_and_verdicts_get_a_slide():
     )
     assert sources(found) == ["## What we found"]
     assert verdict.cells[0].source == "## What is said, and what we found"
-    for row in (
-        r"| 2.1 | It is \|x\|. *(folklore)* | **✔ holds** |",
-        r"| 2.2 | It is \|x\|. *(here)* |",
-        "| 2.3 | So. |",
-    ):
+    for row in (r"| 7.1 | It takes longer \|x\|. | **✔ holds** |", "| 7.2 | There is one above three. | **✔ holds** |"):
         assert row in verdict.cells[1].source
-    assert verdict.notes == "- 2.1: It was.\n- 2.2: It was.\n- 2.3: It was."
+    assert verdict.notes.startswith("- 7.1: Without, 40 [")
+    assert verdict.notes.endswith("\n- 7.2: There is: 4.")
     assert sources(tasks) == ["## Exercises", "- **2.1 · Count** · 3 minutes · ★☆☆ easy\n"
                               "- **2.2 · Build** · 9 minutes · ★★★ hard", "**Next:** [03](03.html)"]  # fmt: skip
 

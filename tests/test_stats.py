@@ -257,7 +257,6 @@ def test_each_column_is_its_layers_and_of_two_runs_the_last_counts_there_and_bac
         else:
             assert np.isnan(table(stats)[:, :, column]).all()
             assert np.isnan(stats.histogram[:, column]).all()
-            assert set(repr(stats.summary()).splitlines()[2 + column].split()) == {name, "nan"}
 
 
 # --- which layers ----------------------------------------------------------------------------------------------------
@@ -373,31 +372,3 @@ def test_a_relu_in_place_does_not_change_what_was_recorded():
     behind = g @ model[2].weight
     for column, (values, gradient) in enumerate([(before, behind * (before > 0)), (before.clamp(min=0), behind)]):
         agree(stats, values, gradient, 0, column, rel=1e-5)
-
-
-# --- the summary -----------------------------------------------------------------------------------------------------
-
-
-def test_the_summary():
-    """By hand: ±1 and two zeros plus k: mean k, std and spread √½, one channel of two dead, gradient √(4·3²) = 6."""
-    model = nn.Sequential()
-    model.add_module("first", nn.Identity())
-    model.add_module("a<b>&c", nn.Identity())
-    with ActivationStats(model, ["first", "a<b>&c"], every=2) as stats:
-        for k in range(3):
-            y = model(torch.tensor([[1.0, 0.0], [-1.0, 0.0]], requires_grad=True) + k)
-            if k < 2:
-                (3 * y).sum().backward()
-    row = ["0.707", "0.707", "50%"]
-    title, header, *lines = repr(stats.summary(0)).splitlines()
-    assert [title, header.split("  ")[-1]] == ["step 0", "gradient norm"]
-    assert [line.split() for line in lines] == [[name, "0", *row, "6"] for name in ("first", "a<b>&c")]
-    assert len({len(line) for line in (header, *lines)}) == 1, "the columns stand under each other"
-    html = stats.summary(0)._repr_html_()
-    assert "a&lt;b&gt;&amp;c" in html
-    assert [html.count(word) for word in ("step 0", "gradient norm", ">6<", ">50%<", "<b>")] == [1, 1, 2, 2, 0]
-    last = repr(stats.summary()).splitlines()
-    assert [last[0], last[2].split()] == ["step 2", ["first", "2", *row, "nan"]]
-    for step in (2, -3):
-        with pytest.raises(ValueError, match=f"step {step} is not there: 2 steps were recorded"):
-            stats.summary(step)

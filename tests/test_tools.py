@@ -10,10 +10,9 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from claim_cards import card, write_notebook
+from claim_lessons import FACT, GAP, HEAD, forget
 
-from tools import claims, files, lab, review, run
-from utils import lessons
+from tools import broken, claims, lab, review, run
 
 # --- make lab
 
@@ -200,19 +199,20 @@ def test_names_select_notebooks(series):
         run.select(folder, ["07"])
 
 
-# --- the tables of claims
+# --- the tables of claims, and their records
 
 MARKED = "# Course\n\nBefore: |.\n\n<!-- claims -->\nold\n| table |\n<!-- /claims -->\n\nAfter.\n"
 
 
 @pytest.fixture
-def project(tmp_path):
-    """A project with a README and two notebooks, of which the second holds two claims."""
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "README.md").write_text(MARKED, encoding="utf-8")
-    write_notebook(tmp_path / "notebooks" / "00_a.ipynb")
-    write_notebook(tmp_path / "notebooks" / "07_b.ipynb", card("7.2", verdict="does not hold"), card("7.1"))
-    return tmp_path
+def project(course):
+    """A project with a README and one lesson, of which one claim is recorded."""
+    course.write(HEAD + GAP + FACT)
+    course.record()
+    course.record("exists", {"sizes": [1, 4]})
+    root = course.lesson.parent.parent
+    (root / "README.md").write_text(MARKED, encoding="utf-8")
+    return root
 
 
 def contents(folder):
@@ -223,35 +223,16 @@ def test_claims_renews_the_readmes_table_and_the_page(project, capsys):
     assert claims.main([], project) == 0
     assert capsys.readouterr().out == "[claims] renewed: README.md, docs/claims.md\n"
     readme = (project / "README.md").read_text(encoding="utf-8")
-    table = claims.board(project / "notebooks").markdown("notebooks/")
-    assert readme == MARKED.replace("\nold\n| table |\n", f"\n\n{table}\n\n")
-    assert table.index("[7.1](notebooks/07_b.ipynb)") < table.index("[7.2](notebooks/07_b.ipynb)")
+    assert readme.startswith("# Course\n\nBefore: |.\n\n<!-- claims -->\n\n")
+    assert readme.endswith("\n\n<!-- /claims -->\n\nAfter.\n")
+    assert "| table |" not in readme
     page = (project / "docs" / "claims.md").read_text(encoding="utf-8")
-    heading, intro, numbers = page.split("\n\n")
-    assert heading.startswith("# ")
-    assert "CIFAR-10" in intro
-    assert numbers.splitlines()[2].startswith("| [7.1](../notebooks/07_b.ipynb) |")
-    assert "without 60 [50, 70]; with 20 [10, 30]" in numbers
+    assert "| [7.1](../notebooks/07_is_it.ipynb) | measured | It takes longer without. |" in page
+    assert "steps without, minus steps with (above 10): 40 [" in page
+    assert "survives Holm's correction" in page
     before = contents(project)
     assert claims.main([], project) == 0
     assert contents(project) == before  # once more changes nothing, and nothing half written is left
-
-
-def test_claims_copes_with_none(project):
-    write_notebook(project / "notebooks" / "07_b.ipynb")
-    assert claims.main([], project) == 0
-    readme = (project / "README.md").read_text(encoding="utf-8")
-    assert "<!-- claims -->\n\nNo claims yet.\n\n<!-- /claims -->" in readme
-    assert (project / "docs" / "claims.md").read_text(encoding="utf-8").endswith("\n\nNo claims yet.\n")
-    write_notebook(project / "notebooks" / "07_b.ipynb", card("7.1"))
-    assert claims.main([], project) == 0
-    assert "No claims yet" not in (project / "README.md").read_text(encoding="utf-8")
-
-
-def failing(project):
-    output = card("7.3")
-    output.metadata["claim"]["problem"] = "claim 7.3 is not borne out."
-    return write_notebook(project / "notebooks" / "08_c.ipynb", output)
 
 
 @pytest.mark.parametrize(
@@ -261,10 +242,7 @@ def failing(project):
         (lambda p: (p / "README.md").write_text(MARKED + "<!-- claims -->"), "once each"),
         (lambda p: (p / "README.md").write_text("<!-- /claims --> <!-- claims -->"), "in this order"),
         (lambda p: (p / "README.md").unlink(), "README.md"),
-        (lambda p: write_notebook(p / "notebooks" / "08_c.ipynb", card("7.1")), "two claims have the number 7.1"),
-        (lambda p: (p / "notebooks" / "08_c.ipynb").write_text("{"), "08_c.ipynb is no notebook"),
-        (lambda p: [path.unlink() for path in (p / "notebooks").iterdir()], "holds no notebooks"),
-        (failing, "08_c.ipynb: claim 7.3 is not borne out."),
+        (lambda p: (p / "lessons" / "nb07" / "claims.toml").write_text("[slower]") and forget(), "claim 7.1, slower"),
     ],
 )
 def test_claims_says_in_one_line_what_is_wrong_and_writes_nothing(project, capsys, break_it, words):
@@ -279,44 +257,55 @@ def test_claims_says_in_one_line_what_is_wrong_and_writes_nothing(project, capsy
     assert contents(project) == before
 
 
-def test_claims_of_another_folder_are_printed_and_nothing_is_written(project, capsys):
-    other = project / "build" / "executed"
-    other.mkdir(parents=True)
-    write_notebook(other / "07_b.ipynb", card("7.1", measured={"without": [5, 6, 7], "with": [1, 2, 3]}))
-    before = contents(project)
-    assert claims.main([str(other)], project) == 0
-    assert capsys.readouterr().out == claims.board(other).markdown(measured=True) + "\n"
-    assert contents(project) == before
-    assert claims.main([str(project / "nowhere")], project) == 1
-    assert "nowhere holds no notebooks" in capsys.readouterr().err
+CLAIMING = """import json, os
+from pathlib import Path
+
+seeds = int(os.environ["COURSE_SEEDS"])
+name = "stand-in" if os.environ.get("COURSE_DATA") else "CIFAR-10"
+rows = {{"without": " ".join(["50", "51"] * (seeds // 2)), "with": "{steps}" }}
+Path(os.environ["COURSE_RECORD"], "slower.json").write_text(json.dumps({{name: rows}}))"""
 
 
-def test_claims_finds_what_a_run_of_the_notebooks_has_shown(series, capsys):
-    folder, go, executed = series
-    source = f"""from utils.claims import claim
-claim("{lessons.slugs("00", "claims")[0]}", "It is longer.", source="x", finding="It is.", verdict="holds",
-      measured={{"a": [4, 5, float("inf")], "b": [1, 2, 3]}}, unit="steps", margin="none",
-      condition=lambda m: m["a"].min() > m["b"].max(), control=("b for a", {{"a": "b"}}))"""
-    nbformat.write(notebook(source), folder / "00_a.ipynb")
-    assert go() == 0
-    [output] = nbformat.read(executed / "00_a.ipynb", as_version=4).cells[1].outputs
-    assert set(output.data) == {"text/plain", "text/html"}
-    capsys.readouterr()
-    assert claims.main([str(executed)]) == 0
-    assert "a 5 [4, inf]; b 2 [1, 3]" in capsys.readouterr().out
-    assert go("--in-place") == 0
-    assert claims.board(folder).claims == claims.board(executed).claims
+def test_recording_runs_on_both_data_sets_and_keeps_what_could_not_be_renewed(project, capsys):
+    path = project / "notebooks" / "07_is_it.ipynb"
+    nbformat.write(notebook(CLAIMING.format(steps="1 2 3")), path)
+    assert claims.main(["--record", "07"], project) == 0
+    kept = json.loads((project / "lessons" / "nb07" / "claims.json").read_text("utf-8"))
+    assert list(kept) == ["slower", "exists"]
+    assert kept["slower"]["stand-in"] == {"without": "50 51 50 51 50 51", "with": "1 2 3"}
+    assert list(kept["slower"]) == ["CIFAR-10", "stand-in"]
+    nbformat.write(notebook(CLAIMING.format(steps="7 8 9") + "\n1 / 0"), path)
+    assert claims.main(["--record"], project) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().out
+    assert json.loads((project / "lessons" / "nb07" / "claims.json").read_text("utf-8")) == kept
+    assert not {"COURSE_RECORD", "COURSE_SEEDS", "COURSE_DATA"} & set(os.environ)
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "new" / "page.md"
-    files.write("é\n", path)
-    assert path.read_bytes() == "é\n".encode()
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
-        files.write("other\n", path)
-    assert path.read_bytes() == "é\n".encode()
-    assert list(path.parent.iterdir()) == [path]
+# --- make broken
+
+
+BREAKABLE = """import json, os
+from pathlib import Path
+
+effect = 40
+rows = {"without": " ".join(str(20 + effect + i) for i in range(5)), "with": "20 21 22 23 24"}
+Path(os.environ["COURSE_RECORD"], "slower.json").write_text(json.dumps({"CIFAR-10": rows}))"""
+
+
+@pytest.mark.parametrize(
+    ("exchanged", "words", "status"),
+    [
+        ("'effect = 40' = 'effect = 0'", "red         slower: holds; broken: does not hold", 0),
+        ("'effect = 40' = 'effect = 41'", "STILL GREEN slower: holds; broken: holds", 1),
+        ("'effect = 50' = 'effect = 0'", "FAILED      slower: holds; broken: no code cell holds 'effect = 50'", 1),
+        ("'Path(os' = 'Path(so'", "FAILED      slower: holds; broken: it did not come to the claim", 1),
+    ],
+)
+def test_a_broken_experiment_must_change_the_verdict(project, course, capsys, exchanged, words, status):
+    course.write(HEAD + GAP + f"[slower.broken]\n{exchanged}")
+    nbformat.write(notebook(BREAKABLE), project / "notebooks" / "07_is_it.ipynb")
+    assert broken.main(["07"], project / "notebooks") == status
+    assert capsys.readouterr().out == f"[broken] {words}\n"
 
 
 # --- make review

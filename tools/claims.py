@@ -1,32 +1,51 @@
-"""Collects the claims that executed notebooks hold.
+"""Measures the claims, and shows them.
 
-    python -m tools.claims         those of notebooks/, as tables into README.md and docs/claims.md (`make claims`)
-    python -m tools.claims FOLDER  those of notebooks executed elsewhere, with their numbers; writes nothing
+    python -m tools.claims                     the tables in README.md and docs/claims.md, from what is recorded
+    python -m tools.claims --record [NAME...]  first runs the notebooks on both data sets, over more seeds than in
+                                               class, and records each claim's arms in lessons/nbNN/claims.json
+                                               (`make claims`; ARGS="03 04" for some); an hour on two cores
 
-After `COURSE_DATA=stand-in make run`, FOLDER can be build/executed: what the stand-in gives.
+A notebook that does not run through keeps its old records. NAME is the beginning of a file's name: 01, or 03_what.
 """
 
 import argparse
+import json
+import os
 import sys
+import tempfile
 from pathlib import Path
 
+from tools import run
 from tools.files import write
-from utils.claims import board
+from utils import lessons
+from utils.claims import Board, board, records
+from utils.machine import cores
 
 ROOT = Path(__file__).resolve().parent.parent
+SEEDS = 6  # so many that two sets of three, as many as in class, can be drawn from them
+CELL_SECONDS = 1800
 BEGIN, END = "<!-- claims -->", "<!-- /claims -->"
-NONE = "No claims yet."
 PAGE = """# The claims, and what was measured
 
-Each row is tested again whenever its notebook runs. The numbers are those of the stored notebooks, run on CIFAR-10.
+{count}.
+
+**How a verdict is reached.** A measured claim names what is compared (the estimand) and the smallest effect that would
+matter. `make claims` runs the arms on CIFAR-10 and on the stand-in, six seeds each, and computes the estimate with a
+95 % interval: for accuracies over seeds *and* test pictures (two variance components, Satterthwaite's degrees of
+freedom), for ratios of logarithms, for runs that fail Newcombe's interval of their shares. The claim *holds* where the
+whole interval lies where the rule wants it, *does not hold* where none of it does, and is *undecided at this scale*
+otherwise, or where the data sets disagree. A caveat is a further estimand. An identity is shown to rounding; of a fact
+one witness is enough. Each time the notebook runs, the claim is measured again, and fails if it contradicts the record.
+
+**What the rules can see.** *Power* is how often an effect twice as large as the smallest that matters would be found
+with these seeds; where it is low, "undecided" says little. That no rule lets more than 2.5 % of effects pass that are
+not there is tested on the recorded runs, whose arms are dealt out anew a thousand times (`make proofs`). `make broken`
+takes the effect out of each experiment's code and wants another verdict.
 
 {table}
+
+{chance}
 """
-
-
-def table(folder, link, measured=False):
-    """The claims of the notebooks in a folder; `link` is how a reader of the table gets to that folder."""
-    return board(folder).markdown(link, measured) or NONE
 
 
 def between_markers(page, text):
@@ -39,22 +58,70 @@ def between_markers(page, text):
 
 
 def pages(root=ROOT):
-    """The pages that show the claims, as the stored notebooks want them: {path: text}."""
-    readme, notebooks = root / "README.md", root / "notebooks"
+    """The pages that show the claims, as the lessons' words and records want them: {path: text}."""
+    readme, all_claims = root / "README.md", board()
+    shown = Board(c for c in all_claims.claims if c.words.surprising).markdown("notebooks/")
+    page = PAGE.format(
+        count=all_claims.count(), table=all_claims.markdown("../notebooks/", measured=True), chance=all_claims.chance()
+    )
     return {
-        readme: between_markers(readme.read_text(encoding="utf-8"), table(notebooks, "notebooks/")),
-        root / "docs" / "claims.md": PAGE.format(table=table(notebooks, "../notebooks/", measured=True)),
+        readme: between_markers(readme.read_text(encoding="utf-8"), f"{all_claims.count()}.\n\n{shown}".rstrip()),
+        root / "docs" / "claims.md": page,
     }
+
+
+def measure(paths, data_set, folder, jobs):
+    """Run the notebooks on a data set; those that ran through. Each claim's arms are in `folder`, a file a claim."""
+    os.environ.update({records.FOLDER: str(folder), records.COUNT: str(SEEDS)})
+    if data_set == "stand-in":
+        os.environ["COURSE_DATA"] = "stand-in"
+    through = []
+    for path, seconds, failure in run.results(paths, folder, False, CELL_SECONDS, jobs):
+        print(f"[claims] {data_set:<9} {path.stem:<52} {seconds:6.1f} s  {failure or 'ok'}", flush=True)
+        if not failure:
+            through.append(path.name[:2])
+    for name in (records.FOLDER, records.COUNT, "COURSE_DATA"):
+        os.environ.pop(name, None)
+    return through
+
+
+def record(paths, jobs):
+    """Measure the claims of these notebooks and record them; whether all of them ran through."""
+    complete = True
+    for data_set in records.DATA_SETS:
+        with tempfile.TemporaryDirectory() as folder:
+            through = measure(paths, data_set, Path(folder), jobs)
+            complete &= len(through) == len(paths)
+            for number in through:
+                merge(number, data_set, Path(folder))
+    return complete
+
+
+def merge(number, data_set, folder):
+    """Put what was just measured on one data set into a lesson's records; what it no longer claims goes."""
+    path = lessons.LESSONS / f"nb{number}" / "claims.json"
+    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    found = {}
+    for slug in lessons.slugs(number, "claims"):
+        new = folder / f"{slug}.json"
+        sets = known.get(slug, {}) | (json.loads(new.read_text("utf-8")) if new.exists() else {})
+        if sets := {name: arms for name, arms in sets.items() if arms}:
+            found[slug] = {name: sets[name] for name in records.DATA_SETS if name in sets}
+    if found:
+        records.save(number, found)
 
 
 def main(arguments, root=ROOT):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="print the claims of these notebooks")
-    folder = parser.parse_args(arguments).folder
+    parser.add_argument("names", nargs="*", metavar="NAME", help="with --record: only these notebooks")
+    parser.add_argument("--record", action="store_true", help="run the notebooks and record what they measure")
+    parser.add_argument("--jobs", type=int, default=cores(), help="notebooks at a time (%(default)s)")
+    options = parser.parse_args(arguments)
     try:
-        if folder:
-            print(table(folder, "", measured=True))
-            return 0
+        complete = True
+        if options.record:
+            paths = run.select(root / "notebooks", options.names)
+            complete = record(paths, max(1, min(options.jobs, len(paths))))
         renewed = pages(root)  # all of them, before the first is written
         for path, text in renewed.items():
             write(text, path)
@@ -62,7 +129,7 @@ def main(arguments, root=ROOT):
         print(f"[claims] {error}", file=sys.stderr)
         return 1
     print(f"[claims] renewed: {', '.join(path.relative_to(root).as_posix() for path in renewed)}")
-    return 0
+    return 0 if complete else 1
 
 
 if __name__ == "__main__":

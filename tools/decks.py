@@ -15,7 +15,8 @@ import nbformat
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 from tools.slide_texts import DeckError, SlideText
-from utils.claims import VERDICTS
+from utils.claims.card import VERDICTS, verdict
+from utils.claims.made import claim_of
 from utils.tables import markdown_table
 
 COURSE = "BatchNorm, layer by layer"
@@ -177,7 +178,7 @@ def linked(text):
 
 def verdicts(notebook):
     """Slides with the verdict on each claim that the notebook made."""
-    claims = [output.metadata.claim for cell in notebook.cells for output in cell.get("outputs", [])
+    claims = [claim_of(output.metadata.claim["slug"]) for cell in notebook.cells for output in cell.get("outputs", [])
               if "claim" in output.get("metadata", {})]  # fmt: skip
     parts = -(-len(claims) // VERDICTS_A_SLIDE)
     size = -(-len(claims) // parts) if parts else 0
@@ -185,17 +186,12 @@ def verdicts(notebook):
     for part in range(parts):
         shown = claims[part * size : (part + 1) * size]
         rows = [
-            [made.number, sentence(made, claims), f"**{VERDICTS[made.verdict][0]} {made.verdict}**"] for made in shown
+            [made.words.number, made.words.sentence, f"**{VERDICTS[verdict(made)][0]} {verdict(made)}**"]
+            for made in shown
         ]
         heading = "## What is said, and what we found" + (f" ({part + 1} of {parts})" if parts > 1 else "")
         slide = Slide("verdicts")
         slide.write(f"{heading}\n\n{markdown_table(['', 'the claim', 'the verdict'], rows)}")
-        slide.notes = ["\n".join(f"- {made.number}: {made.finding}" for made in shown)]
+        slide.notes = ["\n".join(f"- {made.words.number}: {made.finding}" for made in shown)]
         slides.append(slide)
     return slides
-
-
-def sentence(made, claims):
-    """A claim's sentence; if the notebook tests it more than once, with its source, which says in which setting."""
-    again = sum(other.sentence == made.sentence for other in claims) > 1
-    return f"{made.sentence} *({made.source})*" if again else made.sentence

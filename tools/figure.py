@@ -1,4 +1,4 @@
-"""The last step of `make notebooks`: docs/signal.png, the README's figure, is the one stored in notebook 00."""
+"""The last step of `make notebooks`: docs/signal.png, the README's figure, is stored in notebook 00 as `SLUG`."""
 
 import base64
 from pathlib import Path
@@ -9,15 +9,17 @@ from tools.run import select
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "signal.png"
+SLUG = "signal-through-twenty-layers"
 
 
 def stored_figure(root=ROOT):
-    """The bytes of the last picture that is stored in notebook 00."""
+    """The bytes of the picture that the cell of this figure has stored in notebook 00."""
     [path] = select(root / "notebooks", ["00"])
-    outputs = [o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", [])]
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if f'"{SLUG}"' in cell.source]
+    outputs = [o for cell in cells for o in cell.get("outputs", [])]
     pictures = [o["data"]["image/png"] for o in outputs if "image/png" in o.get("data", {})]
     if not pictures:
-        raise SystemExit(f"[figure] {path.name} holds no picture: run `make notebooks ONLY=00` first")
+        raise SystemExit(f"[figure] {path.name} does not hold {SLUG}: run `make notebooks ONLY=00` first")
     return base64.b64decode(pictures[-1])
 
 

@@ -19,9 +19,7 @@ from tools.renumber import LessonError, Project, move
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_YET = "Not written yet."
-CLAIMS = """# The claims that this notebook tests, in its order: the numbers that it shows follow from it.
-claims = []
-"""
+CLAIMS = "# The claims that this notebook tests, in its order; utils/claims/words.py says what each line means.\n"
 FIGURES = "# What each figure shows, in words, for whoever cannot see it.\n"
 EXERCISE = """[{slug}]
 minutes = 5
@@ -75,7 +73,7 @@ class New:
         folder = self.project.root / "lessons" / f"nb{self.number:02d}"
         path = self.project.root / "notebooks" / f"{self.name}.ipynb"
         slugs = [f"{self.slug}-{i}" for i in (1, 2)]
-        files.write(CLAIMS, folder / "lesson.toml")
+        files.write(CLAIMS, folder / "claims.toml")
         files.write("\n\n".join(EXERCISE.format(slug=slug) for slug in slugs), folder / "exercises.toml")
         files.write(FIGURES, folder / "figures.toml")
         files.write(f"<!-- cell 03 -->\n\n## {NOT_YET}\n\nNote: {NOT_YET}\n", folder / "slides.md")

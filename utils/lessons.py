@@ -73,7 +73,7 @@ def load_module(number: str, name: str) -> ModuleType | None:
 
 def slugs(number: str, kind: str) -> list[str]:
     """The slugs of a lesson's "claims", "exercises" or "figures", in the order of the notebook."""
-    return list(table(number, "lesson").get("claims", [])) if kind == "claims" else list(table(number, kind))
+    return list(table(number, kind))
 
 
 def number_of(kind: str, slug: str) -> str:

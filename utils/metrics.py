@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["calculate_acc"]
+__all__ = ["calculate_acc", "right_answers"]
 
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -21,6 +21,12 @@ def calculate_acc(outputs: Tensor, labels: Tensor) -> float:
     Raises:
         ValueError: a wrong shape or dtype, no answers at all, a label out of range, or a logit that is NaN.
     """
+    right = right_answers(outputs, labels)
+    return int(right.sum()) / len(right)
+
+
+def right_answers(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Which answers are right: bool (N,), on the device of `outputs`. Arguments and errors as `calculate_acc`."""
     outputs, labels = torch.as_tensor(outputs), torch.as_tensor(labels)
     given = f"outputs {_describe(outputs)} and labels {_describe(labels)}"
     if labels.ndim != 1 or labels.dtype not in INTEGERS:
@@ -33,7 +39,7 @@ def calculate_acc(outputs: Tensor, labels: Tensor) -> float:
         raise ValueError(f"there is nothing to count: the batch is empty; given: {given}")
     if labels.min() < 0:
         raise ValueError(f"a class index cannot be negative; the smallest label is {int(labels.min())}")
-    return int((_answers(outputs, labels, given) == labels.to(outputs.device)).sum()) / len(labels)
+    return _answers(outputs, labels, given) == labels.to(outputs.device)
 
 
 def _answers(outputs: Tensor, labels: Tensor, given: str) -> Tensor:

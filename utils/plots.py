@@ -273,7 +273,7 @@ def signal(
     step: int = 0,
     guess: float | None = None,
 ) -> None:
-    """A signal on its way through two networks at one step: every layer's values, then what tells images apart.
+    """A signal on its way through two networks at one step: every layer's values, then their spread across images.
 
     Args:
         without, with_: recordings of two networks of the same depth with histograms of the same bins.
@@ -290,7 +290,7 @@ def signal(
         lines = [Line(kind, kind, stats.spread[step]) for kind, stats in ((WITHOUT, without), (WITH, with_))]
         for line in lines:
             _draw(axes[0, 2], line)
-        axes[0, 2].set(yscale="log", xlabel="layer", ylabel="spread across images", title="what tells images apart")
+        axes[0, 2].set(yscale="log", xlabel="layer", ylabel="spread across images", title="how far images lie apart")
         _layer_ticks(axes[0, 2], len(without.names))
         _star(axes[0, 2], None if guess is None else (len(without.names), guess))
         _label_ends(axes[0, 2], lines)

@@ -7,9 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from utils.tables import html_table
-
-__all__ = ["ActivationStats", "Summary"]
+__all__ = ["ActivationStats"]
 
 
 class ActivationStats:
@@ -124,39 +122,6 @@ class ActivationStats:
         if not self._with_histogram:
             raise ValueError("no histogram was recorded: pass histogram=True")
         return self._table("histogram", len(self.bin_edges) - 1)
-
-    def summary(self, step: int = -1) -> "Summary":
-        """A table of one recorded step, a row a layer; the last step by default.
-
-        Raises:
-            ValueError: nothing was recorded, or not that many steps.
-        """
-        if not -len(self.steps) <= step < len(self.steps):
-            raise ValueError(f"step {step} is not there: {len(self.steps)} steps were recorded")
-        numbers = np.stack([self.mean, self.std, self.spread, self.dead, self.gradient_norm], axis=2)[step]
-        return Summary(f"step {self.steps[step]}", self.names, numbers)
-
-
-class Summary:
-    """A small table that shows itself as text in a terminal and as HTML in a notebook."""
-
-    HEADER = ("layer", "mean", "std", "spread across images", "dead channels", "gradient norm")
-
-    def __init__(self, title: str, names: list[str], numbers: np.ndarray):
-        self.title = title
-        self.rows = [
-            (name, *(f"{v:.3g}" for v in row[:3]), f"{row[3]:.0%}" if np.isfinite(row[3]) else "nan", f"{row[4]:.3g}")
-            for name, row in zip(names, numbers, strict=True)
-        ]
-
-    def __repr__(self) -> str:
-        table = [self.HEADER, *self.rows]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in table]
-        return "\n".join([self.title, *lines])
-
-    def _repr_html_(self) -> str:
-        return html_table(self.HEADER, self.rows, caption=self.title)
 
 
 def _select(model: nn.Module, layers) -> tuple[list[str], list[nn.Module]]:

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.metrics import calculate_acc
+from utils.metrics import right_answers
 from utils.progress import Bar
 
-__all__ = ["History", "evaluate", "fit", "pick_device"]
+__all__ = ["History", "evaluate", "fit", "pick_device", "right_pictures"]
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 CHECK_EVERY = 16  # steps between two looks at the loss: on a GPU each look waits for the queue
@@ -119,32 +119,35 @@ def fit(
 
 
 def evaluate(model: nn.Module, batches: Batches) -> float:
-    """The accuracy of `model` in evaluation mode; afterwards every module is back in the mode it was in.
+    """The accuracy of `model` in evaluation mode: the mean of `right_pictures`, whose arguments and errors it has."""
+    return float(right_pictures(model, batches).mean())
+
+
+def right_pictures(model: nn.Module, batches: Batches) -> np.ndarray:
+    """Which pictures `model` gives their class in evaluation mode; afterwards every module is back in its mode.
 
     Args:
         model: maps inputs to logits (N, C).
-        batches: of (inputs, labels); each image counts once, however uneven the batches.
+        batches: of (inputs, labels), in the same order each time.
 
     Returns:
-        The fraction correct, a float in 0 … 1.
+        bool (N,): a claim whose arms are rows of these can cover other pictures too.
 
     Raises:
         ValueError: no batches, or outputs that `calculate_acc` refuses.
     """
-    device, modes = _device_of(model), {module: module.training for module in model.modules()}
-    correct = count = 0
+    device, modes, found = _device_of(model), {module: module.training for module in model.modules()}, []
     model.eval()
     try:
         with torch.no_grad():
             for inputs, labels in batches:
-                correct += round(calculate_acc(model(inputs.to(device)), labels.to(device)) * len(labels))
-                count += len(labels)
+                found.append(right_answers(model(inputs.to(device)), labels.to(device)).cpu().numpy())
     finally:
         for module, mode in modes.items():
             module.training = mode
-    if count == 0:
+    if not found:
         raise ValueError("there is nothing to evaluate: the batches are empty")
-    return correct / count
+    return np.concatenate(found)
 
 
 def _device_of(model: nn.Module) -> torch.device:

@@ -1,7 +1,10 @@
-"""A claim, the measurement, the verdict: a card, tested each time the notebook runs, collected into a board."""
+"""A claim, its estimate and interval, the computed verdict: a card, tested each time the notebook runs, and a board."""
 
 from utils.claims.board import Board, board, collect
-from utils.claims.card import ORIGIN, VERDICTS, Arm, Claim
+from utils.claims.card import VERDICTS
+from utils.claims.estimates import Estimate, estimate
+from utils.claims.made import Claim
+from utils.claims.records import seeds
 from utils.claims.trial import ClaimError, claim
 
-__all__ = ["ORIGIN", "VERDICTS", "Arm", "Board", "Claim", "ClaimError", "board", "claim", "collect"]
+__all__ = ["VERDICTS", "Board", "Claim", "ClaimError", "Estimate", "board", "claim", "collect", "estimate", "seeds"]

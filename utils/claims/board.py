@@ -1,104 +1,124 @@
-"""All claims in one table: those that the executed notebooks of a folder hold."""
+"""All claims in one table: those of the lessons, as they stand."""
 
-import json
+import math
+from collections import Counter
 from collections.abc import Iterable
 from html import escape
-from pathlib import Path
 
-from utils.claims.card import VERDICTS, Arm, Claim, badge, numbers, repeated
+from utils import lessons
+from utils.claims.card import VERDICTS, badge, verdict
+from utils.claims.made import Claim, claim_of
+from utils.claims.records import DATA_SETS
+from utils.claims.verdicts import HOLDS, LEVEL, NOT, power
+from utils.claims.words import KINDS, VALUES
 from utils.tables import Markup, html_table, markdown_table
 
-__all__ = ["Board", "board", "collect"]
+__all__ = ["Board", "board", "collect", "holm"]
 
-NONE_YET = "No claims yet: run the other notebooks of this folder, and save them."
+NONE_YET = "No claims yet."
 
 
 class Board:
-    """All claims in one table, for a notebook (HTML), a page (Markdown) and a terminal."""
+    """Claims in one table, by kind, for a notebook (HTML), a page (Markdown) and a terminal."""
 
     def __init__(self, claims: Iterable[Claim]):
-        self.claims = sorted(claims, key=lambda c: tuple(map(int, c.number.split("."))))
+        self.claims = sorted(claims, key=lambda c: KINDS.index(c.words.kind))
+        self.surviving = holm(self.claims)
 
     def __len__(self) -> int:
         return len(self.claims)
 
     def __repr__(self) -> str:
-        if not self.claims:
-            return NONE_YET
-        return "\n".join(f"{c.number:>5}  {c.verdict:<28} {c.sentence}" for c in self.claims)
+        lines = (f"{c.words.number:>5}  {verdict(c):<24} {c.words.sentence}" for c in self.claims)
+        return "\n".join(lines) or NONE_YET
 
     def _repr_html_(self) -> str:
         if not self.claims:
             return f"<p>{NONE_YET}</p>"
         rows = (
-            (Markup(f'<a href="{escape(c.notebook)}">{c.number}</a>'), c.sentence, c.source, Markup(badge(c.verdict)))
+            (Markup(f'<a href="{escape(page(c))}">{c.words.number}</a>'), c.words.kind, c.words.sentence, c.words.by,
+             Markup(badge(verdict(c)) + self._mark(c)))
             for c in self.claims
+        )  # fmt: skip
+        return html_table(("", "kind", "claim", "said by", "verdict"), rows) + f"<p>{escape(self.chance())}</p>"
+
+    def _mark(self, made: Claim) -> str:
+        return " *" if made.words.slug in self.surviving else ""
+
+    def count(self) -> str:
+        """How many claims there are of each kind, and what became of them."""
+        of = [[c for c in self.claims if c.words.kind == kind] for kind in KINDS]
+        verdicts = Counter(verdict(c) for c in self.claims)
+        kinds = ", ".join(f"{len(found)} {kind}" for kind, found in zip(KINDS, of, strict=True) if found)
+        return f"{len(self)} claims ({kinds}): " + ", ".join(
+            f"{verdicts[name]} {name}" for name in VERDICTS if verdicts[name]
         )
-        return html_table(("", "claim", "said by", "verdict"), rows)
+
+    def chance(self) -> str:
+        """How many verdicts chance alone would give, and what the star means."""
+        tests = sum(c.words.kind == "measured" for c in self.claims)
+        decided = sum(c.words.kind == "measured" and c.verdict in (HOLDS, NOT) for c in self.claims)
+        return (
+            f"Of {tests} measured claims {decided} are decided. If every effect lay on the very edge of its rule, "
+            f"chance alone would decide {(1 - LEVEL) * tests:.1f} of them on one data set. * = survives Holm's "
+            f"correction for {tests} tests ({len(self.surviving)} do)."
+        )
 
     def markdown(self, folder: str = "", measured: bool = False) -> str:
-        """A Markdown table; links lead into `folder`. With `measured`, also what was measured and the margins.
-
-        Without a claim there is no table: the text is empty.
-        """
+        """A Markdown table; links lead into `folder`. With `measured`, also what was compared and what came out."""
         if not self.claims:
             return ""
-        header = ["", "claim", "said by", "verdict", *(["found", "measured", "margin", "control"] if measured else [])]
-        rows = []
-        for c in self.claims:
-            row = [f"[{c.number}]({folder}{c.notebook})", c.sentence, c.source, f"{VERDICTS[c.verdict][0]} {c.verdict}"]
-            if measured:
-                over = f" ({repeated(c)})" if c.over else ""
-                arms = "; ".join(f"{arm.name} {numbers(arm)}" for arm in c.arms)
-                row += [c.finding, f"{c.unit}{over}: {arms}", c.margin, c.control]
-            rows.append(row)
+        header = ["", "kind", "claim", "said by", "verdict"]
+        rows = [
+            [f"[{c.words.number}]({folder}{page(c)})", c.words.kind, c.words.sentence, c.words.by,
+             f"{VERDICTS[verdict(c)][0]} {verdict(c)}{self._mark(c)}"]
+            for c in self.claims
+        ]  # fmt: skip
+        if measured:
+            header += ["found", *DATA_SETS, "power"]
+            rows = [row + _measured(c) for row, c in zip(rows, self.claims, strict=True)]
         return markdown_table(header, rows)
 
 
-def collect(folder: Path | str, before: str = "100") -> list[Claim]:
-    """The claims stored in the executed notebooks of a folder.
+def _measured(made: Claim) -> list[str]:
+    """What was found, each estimand on each data set, and the least power of all."""
+    cells = [
+        "; ".join(f"{each.estimand.what} ({each.estimand.rule}): {each.text}" for each in made.judged.get(name, []))
+        for name in DATA_SETS
+    ]
+    powers = [power(each) for rows in made.judged.values() for each in rows if each.estimand.scale not in VALUES]
+    known = [each for each in powers if not math.isnan(each)]
+    return [made.finding, *cells, f"{min(known):.2f}" if known else ""]
 
-    Args:
-        folder: holds NN_*.ipynb.
-        before: only notebooks whose number is smaller ("14": all up to 13).
+
+def page(made: Claim) -> str:
+    """The file of the notebook that tests a claim."""
+    number = lessons.lesson_of("claims", made.words.slug)
+    return next(path.name for path in (lessons.LESSONS.parent / "notebooks").glob(f"{number}_*.ipynb"))
+
+
+def holm(claims: Iterable[Claim], level: float = 1 - LEVEL) -> set[str]:
+    """The slugs of the decided claims that survive the correction for all measured ones (Holm, 1979)."""
+    measured = [c for c in claims if c.words.kind == "measured" and c.arms]
+    found = sorted((c.p, c.words.slug) for c in measured if c.verdict in (HOLDS, NOT))
+    surviving = set()
+    for place, (p, slug) in enumerate(found):
+        if p > level / (len(measured) - place):
+            break
+        surviving.add(slug)
+    return surviving
+
+
+def collect(before: str = "100") -> list[Claim]:
+    """All claims of the lessons, in order; only of notebooks whose number is smaller ("14": all up to 13).
 
     Raises:
-        ValueError: the folder holds no such notebook, a file is no notebook, a claim failed when its notebook was
-            executed, or two claims have the same number.
+        ValueError: a claim's words or records are not in order; the text says which.
     """
-    paths = [path for path in sorted(Path(folder).glob("[0-9][0-9]_*.ipynb")) if int(path.name[:2]) < int(before)]
-    if not paths:
-        raise ValueError(f"{folder} holds no notebooks NN_*.ipynb: name the folder that holds the course's")
-    found: dict[str, Claim] = {}
-    for path in paths:
-        for made in map(_restored, _cards(path)):
-            if made.number in found:
-                raise ValueError(f"two claims have the number {made.number}: renumber one, in {path.name}")
-            found[made.number] = made
-    return list(found.values())
+    there = (number for number in lessons.numbers() if int(number) < int(before))
+    return [claim_of(slug) for number in there for slug in lessons.slugs(number, "claims")]
 
 
-def _cards(path: Path) -> list[dict]:
-    """What `_display` stored with each card of a notebook, and the notebook's name."""
-    try:
-        cells = json.loads(path.read_text("utf-8"))["cells"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path.name} is no notebook: execute it again") from error
-    metadata = [output.get("metadata", {}) for cell in cells for output in cell.get("outputs", [])]
-    return [{**each["claim"], "notebook": path.name} for each in metadata if "claim" in each]
-
-
-def _restored(stored: dict) -> Claim:
-    problem = stored.pop("problem", "")
-    if problem:
-        raise ValueError(f"{stored['notebook']}: {problem}")
-    arms = (
-        Arm(arm["name"], *(float(arm[key]) for key in ("median", "least", "greatest")), arm["count"])
-        for arm in stored.pop("arms")
-    )
-    return Claim(**stored, arms=tuple(arms))
-
-
-def board(folder: Path | str = ".", before: str = "100") -> Board:
-    """The board of all claims that the executed notebooks of a folder hold; arguments and errors as `collect`."""
-    return Board(collect(folder, before))
+def board(before: str = "100") -> Board:
+    """The board of all claims of the lessons; arguments and errors as `collect`."""
+    return Board(collect(before))

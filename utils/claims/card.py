@@ -1,89 +1,128 @@
-"""What was claimed, measured and found, and the card that shows it."""
+"""The card that shows a claim: what was said, what was found, how sure, at which scale."""
 
-from dataclasses import dataclass
 from html import escape
 
+from utils.claims.made import Claim
+from utils.claims.verdicts import HOLDS, NOT, OPEN, UNDECIDED, Judged
+from utils.claims.words import reference
 from utils.tables import Markup, html_table
 
-__all__ = ["ORIGIN", "VERDICTS", "Arm", "Claim", "badge", "html", "numbers", "repeated"]
+__all__ = ["VERDICTS", "badge", "html", "kind", "text", "verdict"]
 
-ORIGIN = "the page this course started from"
-VERDICTS = {  # what a card and the board show: a sign for those who see no colour, a colour for the others
-    "holds": ("✔", "#00674F"),
-    "holds with a caveat": ("◐", "#0B5C8A"),
-    "does not hold at this scale": ("▽", "#8A5A00"),
-    "does not hold": ("✘", "#A33A00"),
+CAVEAT = "holds, with a caveat"
+VERDICTS = {  # a sign for those who see no colour, a colour for the others
+    HOLDS: ("✔", "#00674F"),
+    CAVEAT: ("◐", "#0B5C8A"),
+    NOT: ("✘", "#A33A00"),
+    UNDECIDED: ("?", "#5A5A5A"),
+    OPEN: ("○", "#5A5A5A"),
+}
+KINDS = {  # what a verdict of each kind rests on
+    "identity": "algebra, shown to rounding",
+    "fact": "one witness is enough",
+    "measured": "95 % intervals over seeds and pictures",
+    "open": "nobody here can tell",
 }
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One arm of an experiment: its name, and the median, least, greatest and number of its values."""
-
-    name: str
-    median: float
-    least: float
-    greatest: float
-    count: int
+def verdict(made: Claim) -> str:
+    """The verdict as it is shown."""
+    return CAVEAT if made.has_caveat else made.verdict
 
 
-@dataclass(frozen=True)
-class Claim:
-    """What a card shows and a notebook stores; the arguments of `claim`, with the values summed up as arms."""
-
-    slug: str
-    number: str
-    sentence: str
-    source: str
-    finding: str
-    verdict: str
-    unit: str
-    over: str | None
-    margin: str
-    control: str
-    arms: tuple[Arm, ...]
-    notebook: str = ""
-
-    def __repr__(self) -> str:
-        return f"Claim {self.number}: {self.verdict}. {self.finding}"
-
-    def _repr_html_(self) -> str:
-        return html(self)
-
-
-def numbers(arm: Arm) -> str:
-    """An arm's median, and where it has several values the least and the greatest."""
-    return f"{arm.median:.3g}" if arm.count == 1 else f"{arm.median:.3g} [{arm.least:.3g}, {arm.greatest:.3g}]"
-
-
-def repeated(made: Claim) -> str:
-    """What the numbers of an arm are: over 5 seeds, or over 3–5 seeds if the arms differ."""
-    counts = [arm.count for arm in made.arms]
-    span = "–".join(str(count) for count in sorted({min(counts), max(counts)}))
-    return f"median [least, greatest] over {span} {made.over}" if made.over else ""
-
-
-def badge(verdict: str) -> str:
+def badge(shown: str) -> str:
     """A verdict with its sign, white on its colour."""
-    sign, color = VERDICTS[verdict]
+    sign, color = VERDICTS[shown]
     style = f"background: {color}; color: white; padding: 2px 10px; border-radius: 4px"
-    return f'<strong style="{style}">{sign} {verdict}</strong>'
+    return f'<strong style="{style}">{sign} {shown}</strong>'
 
 
-def html(made: Claim, problem: str = "") -> str:
-    """A claim's card, with what went wrong if something did.
+def kind(made: Claim) -> str:
+    """The kind of a claim in a frame, and what its verdict rests on."""
+    name = made.words.kind
+    return f'<span style="border: 1px solid; padding: 1px 8px; border-radius: 4px" title="{KINDS[name]}">{name}</span>'
 
-    Numbers stand in <data> elements, which nbval is told to leave out: they differ from machine to machine.
+
+def text(made: Claim, problem: str = "") -> str:
+    """A card for a terminal; a claim that was just contradicted shows no verdict."""
+    if problem:
+        return f"Claim {made.words.number} is contradicted by what was just measured."
+    return f"Claim {made.words.number}: {verdict(made) if _stands(made) else 'not recorded yet'}. {made.finding}"
+
+
+def html(made: Claim, now: list[Judged], here: str, problem: str = "") -> str:
+    """A claim's card, with what was just measured on the data set in use, `here`.
+
+    What was just measured stands in <data> elements, which nbval leaves out: it differs from machine to machine.
     """
-    rows = [(arm.name, Markup(f'<data value="{arm.median}">{numbers(arm)}</data>')) for arm in made.arms]
-    unit = "; ".join(filter(None, [made.unit, repeated(made)]))
-    failed = f"<p><strong>Not borne out here.</strong> <data>{escape(problem)}</data></p>" if problem else ""
+    words = made.words
+    if problem:
+        shown, color = "<strong>contradicted by what was just measured</strong>", VERDICTS[NOT][1]
+        found = f"<p><data>{escape(problem)}</data></p>"
+    elif not _stands(made):
+        shown, color = "<strong>not recorded yet</strong>: run <code>make claims</code>", VERDICTS[OPEN][1]
+        found = ""
+    else:
+        shown, color = badge(verdict(made)), VERDICTS[verdict(made)][1]
+        label = "It would be decided by:" if words.kind == "open" else "Found:"
+        found = f"<p><strong>{label}</strong> {escape(made.finding)}</p>"
+    by = f" <em>({escape(words.by)})</em>" if words.by else ""
+    said = f"“{escape(words.sentence)}”" if words.said == "quote" else escape(words.sentence)
     return (
-        f'<div style="border-left: 6px solid {VERDICTS[made.verdict][1]}; padding: 4px 16px; margin: 8px 0">'
-        f"<p><strong>Claim {made.number}</strong> &nbsp; {badge(made.verdict)}</p>"
-        f'<p style="font-size: 115%">“{escape(made.sentence)}” <em>({escape(made.source)})</em></p>'
-        f"<p><strong>Found:</strong> {escape(made.finding)}</p>"
-        f"{html_table(('', unit), rows)}"
-        f"<p><small><strong>Margin:</strong> {escape(made.margin)} "
-        f"<strong>Control:</strong> with {escape(made.control)}, the same condition fails.</small></p>{failed}</div>"
+        f'<div style="border-left: 6px solid {color}; padding: 4px 16px; margin: 8px 0">'
+        f"<p><strong>Claim {words.number}</strong> &nbsp; {shown} &nbsp; {kind(made)}</p>"
+        f'<p style="font-size: 115%">{said}{by}</p>{found}{_table(made, now, here)}{_details(made)}</div>'
     )
+
+
+def _stands(made: Claim) -> bool:
+    """Whether there is a verdict: an open question has none to wait for."""
+    return bool(made.arms) or made.words.kind == "open"
+
+
+def _table(made: Claim, now: list[Judged], here: str) -> str:
+    if not now:
+        return ""
+    rows = []
+    for place, each in enumerate(now):
+        estimand = each.estimand
+        what = f"{'But: ' if estimand.caveat else ''}{estimand.what}"
+        recorded = [_cell(row[place]) for row in made.judged.values()]
+        rows.append([what, estimand.rule, *recorded, Markup(f"<data>{escape(_cell(each))}</data>")])
+    just_now = Markup(f"just now, <data>{here}</data>")
+    return html_table(("compared", "holds if", *made.judged, just_now), rows)
+
+
+def _cell(each: Judged) -> str:
+    return f"{each.text} {VERDICTS[each.verdict][0]}"
+
+
+def _details(made: Claim) -> str:
+    """How it was measured, folded away."""
+    words, parts = made.words, []
+    if words.protocol:
+        parts.append(f"<p>{escape(words.protocol)}</p>")
+    parts += [f"<p>{escape(each.what)}: {escape(each.why)}</p>" for each in words.estimands if each.why]
+    for arm, grid in words.rates.items():
+        tried = ", ".join(f"{rate}: {share:.3g}" for rate, share in grid.items())
+        best = max(grid, key=grid.get)
+        parts.append(f"<p>{escape(arm)}: rate {best}, by accuracy on held-out training pictures ({escape(tried)})</p>")
+    if made.arms:
+        names = list(dict.fromkeys(arm for arms in made.arms.values() for arm in arms))
+        rows = [(arm, *(_spread(arms.get(arm)) for arms in made.arms.values())) for arm in names]
+        parts.append(html_table((words.unit, *made.arms), rows))
+    if words.source:
+        work = reference(words.source)
+        link = f' <a href="{escape(work["url"])}">{escape(work["url"])}</a>' if work["url"] else ""
+        parts.append(f"<p>Source: {escape(work['full'])}{link}</p>")
+    return f"<details><summary>How it was measured</summary>{''.join(parts)}</details>" if parts else ""
+
+
+def _spread(row) -> str:
+    """An arm's mean, and of several values the least, the greatest and their number."""
+    if row is None:
+        return ""
+    means = row.reshape(len(row), -1).mean(1)
+    if len(means) == 1:
+        return f"{means[0]:.3g}"
+    return f"{means.mean():.3g} [{means.min():.3g}, {means.max():.3g}], {len(means)}"

@@ -13,6 +13,6 @@ images (`train/<class>/*`, `test/<class>/*`); a download; the stand-in. `data/RE
 
 from utils.data.batches import CLASSES, Batches, ImageData, Split
 from utils.data.errors import DataError, DataWarning
-from utils.data.loading import load, stand_in
+from utils.data.loading import in_use, load, stand_in
 
-__all__ = ["CLASSES", "Batches", "DataError", "DataWarning", "ImageData", "Split", "load", "stand_in"]
+__all__ = ["CLASSES", "Batches", "DataError", "DataWarning", "ImageData", "Split", "in_use", "load", "stand_in"]

@@ -19,10 +19,11 @@ from utils.data.cache import Cache
 from utils.data.errors import DataError, DataWarning
 from utils.data.torchvision_files import Arrays
 
-__all__ = ["default_folder", "load", "stand_in"]
+__all__ = ["default_folder", "in_use", "load", "stand_in"]
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN_SIZE = (12_000, 2_400)  # training and test images
+_loaded: bool | None = None  # whether what was loaded last is the stand-in
 KEPT_COPIES = 2  # caches of folders that somebody named, 185 MB each: who goes back and forth between two waits once
 
 
@@ -40,10 +41,18 @@ def load(
     Raises DataError if a source is named, or there, but cannot be used; warns with DataWarning where the course can go
     on, as when nothing can be written.
     """
+    global _loaded
     data = _find_data(Path(os.path.expanduser(data_dir)) if data_dir else default_folder(), cifar10_dir)
+    _loaded = data.is_stand_in
     if verbose:
         print(data)
     return data
+
+
+def in_use() -> str:
+    """Which images this process has loaded last, "CIFAR-10" or "stand-in"; before it has, which it was asked for."""
+    asked = os.environ.get("COURSE_DATA") == "stand-in"
+    return "stand-in" if (asked if _loaded is None else _loaded) else "CIFAR-10"
 
 
 def default_folder(root: Path = ROOT) -> Path:

@@ -1,0 +1,110 @@
+"""The claims of the lessons: recorded as they are worded, able to come out either way, blind to what is not there."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools.broken import broken
+from utils import lessons
+from utils.claims import collect
+from utils.claims.estimates import SEEDS, estimate
+from utils.claims.nulls import null_rate
+from utils.claims.records import DATA_SETS
+from utils.claims.verdicts import HOLDS, NOT, of_interval
+from utils.claims.words import VALUES
+
+ROOT = Path(__file__).resolve().parent.parent
+CLAIMS = collect()
+DRAWS = 1000
+MAY_PASS = 0.025 + 2 * (0.025 * 0.975 / DRAWS) ** 0.5  # 2.5 %, and what chance adds to a share of so many draws
+ORIGINS = 5  # sentences of the page that the course started from
+MEASURED = [(made, estimand) for made in CLAIMS for estimand in made.words.estimands if made.words.kind == "measured"]
+
+each_claim = pytest.mark.parametrize("made", CLAIMS, ids=[made.words.slug for made in CLAIMS])
+each_measured = pytest.mark.parametrize(
+    ("made", "estimand"), MEASURED, ids=[f"{made.words.slug}-{estimand.name}" for made, estimand in MEASURED]
+)
+
+
+@each_claim
+def test_a_claim_is_recorded_as_it_is_worded(made):
+    if made.words.kind == "open":
+        assert not made.arms
+        return
+    assert list(made.arms) == list(DATA_SETS), "run `make claims`"
+    for name, arms in made.arms.items():
+        assert set(made.words.arms) <= set(arms), f"{name}: the words ask for arms that were not measured"
+    assert made.finding.endswith((".", "?", "!", "”"))
+    assert made.verdict
+
+
+@each_claim
+def test_how_its_experiment_is_broken_is_known_and_can_be_done(made):
+    """`make broken` runs it; here, that the notebook still holds what is exchanged."""
+    import nbformat
+
+    number = lessons.lesson_of("claims", made.words.slug)
+    exchanged = lessons.table(number, "claims")[made.words.slug].get("broken", {})
+    assert bool(exchanged) == (made.words.kind != "open")
+    (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    broken(nbformat.read(path, as_version=4), exchanged.items())
+
+
+@pytest.mark.proof
+@each_measured
+def test_nothing_lets_an_effect_pass_that_is_not_there(made, estimand):
+    """Over a thousand draws from what was recorded; of each data set apart."""
+    for name, arms in made.arms.items():
+        rate = null_rate(estimand, arms, DRAWS)
+        assert rate <= MAY_PASS, f"on {name}, {rate:.1%} of the draws hold though there is no effect"
+
+
+@each_measured
+def test_a_measured_claim_can_hold_and_can_fail(made, estimand):
+    """Random arms: with seeds alike, some make it hold and some do not; so no rule is true or false of itself."""
+    random, seen = np.random.default_rng(0), set()
+    low, high = (math.log(edge) if estimand.scale == "ratio" and edge > 0 else edge for edge in estimand.holds)
+    reach = 4 * max(abs(edge) for edge in (low, high) if math.isfinite(edge)) + 1
+    for _ in range(400):
+        if estimand.scale == "failures":
+            arms = {arm: (random.random(30) < random.choice([0.0, 0.5, 1.0])).astype(float) for arm in estimand.arms}
+        else:
+            rows = {arm: random.uniform(-reach, reach) + random.normal(0, 1e-3, 5) for arm in estimand.arms}
+            arms = {arm: np.exp(row) for arm, row in rows.items()} if estimand.scale == "ratio" else rows
+        found = estimate(arms, estimand.arms, estimand.scale)
+        seen.add(of_interval((found.low, found.high), estimand.holds))
+    assert {HOLDS, NOT} <= seen
+
+
+@each_claim
+def test_a_verdict_rests_on_more_seeds_than_the_fewest(made):
+    for arms in made.arms.values():
+        for estimand in made.words.estimands:
+            if estimand.scale not in VALUES:
+                assert min(len(arms[arm]) for arm in estimand.arms) > SEEDS
+
+
+def test_the_origins_sentences_are_all_put_to_the_test():
+    origin = [made for made in CLAIMS if made.words.source == "origin"]
+    assert len(origin) >= ORIGINS
+    assert all(made.words.kind != "open" for made in origin)
+
+
+def test_the_page_of_the_first_paper_names_claims_that_there_are_and_counts_right():
+    page = (ROOT / "docs" / "ioffe-szegedy-2015.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if re.match(r"\| (abstract|\d)", line)]
+    cited = [set(re.findall(r"`([a-z0-9-]+)`", row)) for row in rows]
+    assert set.union(*cited) <= {made.words.slug for made in CLAIMS}
+    untested = sum(row.rsplit(" | ", 1)[1].startswith("not tested") for row in rows)
+    assert [bool(slugs) for slugs in cited].count(False) == untested
+    assert f"{len(rows) - untested} of {len(rows)} are tested here" in page
+    assert f"; {untested} are not" in page
+
+
+def test_the_readme_shows_few_claims():
+    assert 5 <= sum(made.words.surprising for made in CLAIMS) <= 10

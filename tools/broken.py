@@ -1,0 +1,95 @@
+"""Breaks each claim's experiment on purpose, runs it again, and sees whether the claim goes red.
+
+    python -m tools.broken [NAME...]   NAME is the beginning of a notebook's file name (`make broken`)
+
+How an experiment is broken stands in lessons/nbNN/claims.toml: under `[slug.broken]`, what is written in a code cell
+of the notebook, and what takes its place: the effect is taken out of the code, or, where the claim is that something
+makes no difference, the smallest effect that matters is put in. The claim's verdict, computed from what the broken
+notebook measures, must be another one than the verdict that is recorded.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+from tools import run
+from utils import lessons
+from utils.claims import records
+from utils.claims.made import Claim, claim_of
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def breakages(number):
+    """What is exchanged → the slugs of the claims that must go red by it; several claims may share one."""
+    found = {}
+    for slug, words in lessons.table(number, "claims").items():
+        if "broken" in words:
+            found.setdefault(tuple(words["broken"].items()), []).append(slug)
+    return found
+
+
+def broken(notebook, exchanged):
+    """The notebook with its code exchanged; a ValueError if what is to be replaced stands in no code cell."""
+    for old, new in exchanged:
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code" and old in cell.source]
+        if not cells:
+            raise ValueError(f"no code cell holds {old!r}")
+        for cell in cells:
+            cell.source = cell.source.replace(old, new)
+    for cell in notebook.cells:  # the asserts of a broken notebook fail, as they should; the claims are what counts
+        cell.metadata["tags"] = [*cell.metadata.get("tags", []), "raises-exception"]
+    return notebook
+
+
+def measured(path, exchanged):
+    """slug → (data set, arms) of what a broken notebook measures."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[records.FOLDER] = folder
+        try:
+            run.execute(broken(nbformat.read(path, as_version=4), exchanged), path.parent)
+        finally:
+            del os.environ[records.FOLDER]
+        files = {file.stem: json.loads(file.read_text("utf-8")) for file in Path(folder).glob("*.json")}
+    return {slug: (name, records.unpacked(arms)) for slug, sets in files.items() for name, arms in sets.items()}
+
+
+def tried(path):
+    """(slug, the verdict that is recorded, the broken experiment's; what went wrong) of each claim of a notebook."""
+    for exchanged, slugs in breakages(path.name[:2]).items():
+        try:
+            found, problem = measured(path, exchanged), ""
+        except (ValueError, run.NotebookFailure) as error:
+            found, problem = {}, str(error)
+        for slug in slugs:
+            made = claim_of(slug)
+            if slug not in found:
+                yield slug, made.verdict, "", problem or "it did not come to the claim"
+                continue
+            name, arms = found[slug]
+            try:
+                now = Claim(made.words, {name: arms}).verdict
+            except ValueError as error:
+                now = f"none, {error}"  # runs that fail where none did are a result, too
+            yield slug, made.verdict_on(name), now, problem
+
+
+def main(arguments, folder=ROOT / "notebooks"):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="the beginning of a file's name, such as 01")
+    green = 0
+    for path in run.select(folder, parser.parse_args(arguments).names):
+        for slug, before, now, problem in tried(path):
+            green += bool(problem) or now == before
+            word = "FAILED" if problem else "STILL GREEN" if now == before else "red"
+            print(f"[broken] {word:<11} {slug}: {before}; broken: {problem or now}", flush=True)
+    return 1 if green else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
