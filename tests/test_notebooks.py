@@ -25,6 +25,7 @@ from tools import test as test_tool
 from utils import lessons, plots
 from utils.claims import claim
 from utils.claims.made import claim_of
+from utils.claims.verdicts import NOT
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name[:2])
@@ -394,17 +395,19 @@ def nbval_command(path: Path) -> list[str]:
 
 CLAIM = f"""from utils.claims import claim
 from utils.claims.made import claim_of
+from utils.claims.verdicts import NOT
 
 claim("{lessons.slugs("01", "claims")[0]}", {{arms}})"""
 
 
-def a_claim(change: float = 1):
-    """A cell that makes a claim of a lesson with its recorded arms, or these times `change`, and the card of others."""
+def a_claim(alike: bool = False):
+    """A cell that makes a claim, recorded not to hold, with its recorded arms, or all alike; and the card of others."""
     made = claim_of(lessons.slugs("01", "claims")[0])
     arms = {arm: row.tolist() for arm, row in made.arms["CIFAR-10"].items()}
     with displayed() as outputs:
         exec(CLAIM.format(arms={arm: [value * 1.001 for value in row] for arm, row in arms.items()}))
-    written = CLAIM.format(arms={arm: [value * change for value in row] for arm, row in arms.items()})
+    assert made.verdict == NOT
+    written = CLAIM.format(arms=dict.fromkeys(arms, next(iter(arms.values()))) if alike else arms)
     return code(written, outputs=outputs)
 
 
@@ -424,7 +427,7 @@ def planted_cells() -> tuple[list, set[int]]:
         code("1 / 0", "nbval-ignore-output"),
         a_claim(),
         a_claim(),
-        a_claim(change=1e6),  # what contradicts the record
+        a_claim(alike=True),  # then there is no difference, and the record is contradicted
     ]
     other_words, more_often, _ = made[-3:]
     card = other_words.outputs[0].data
