@@ -314,12 +314,12 @@ def test_a_badge_can_be_read(color):
 # --- the board
 
 
-def test_the_board_lists_the_claims_by_kind(course):
+def test_the_board_lists_the_claims_with_their_kinds(course):
     course.write(OPEN + HEAD + GAP + FACT)
     course.record()
     course.record("exists", {"sizes": [1, 4]})
     made = board()
-    assert [c.words.slug for c in made.claims] == ["exists", "slower", "nobody-knows"]
+    assert [c.words.slug for c in made.claims] == ["nobody-knows", "slower", "exists"]
     assert len(made) == 3
     assert repr(made).splitlines()[1].split() == ["7.2", "holds", "It", "takes", "longer", "without."]
     html = made._repr_html_()

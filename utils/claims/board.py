@@ -19,10 +19,10 @@ NONE_YET = "No claims yet."
 
 
 class Board:
-    """Claims in one table, by kind, for a notebook (HTML), a page (Markdown) and a terminal."""
+    """Claims in one table, with their kinds, for a notebook (HTML), a page (Markdown) and a terminal."""
 
     def __init__(self, claims: Iterable[Claim]):
-        self.claims = sorted(claims, key=lambda c: KINDS.index(c.words.kind))
+        self.claims = sorted(claims, key=lambda c: tuple(map(int, c.words.number.split("."))))
         self.surviving = holm(self.claims)
 
     def __len__(self) -> int:
