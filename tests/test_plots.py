@@ -570,3 +570,13 @@ def test_a_line_is_drawn_in_the_language_of_its_kind(figures, displayed):
 @pytest.mark.parametrize("color", [plots.INK, *COLORS[WITHOUT], *COLORS[WITH], *COLORS[THEORY]])
 def test_text_stands_out_from_the_page(color):
     assert contrast_on_white(color) >= (7 if color == plots.INK else 3)
+
+
+def test_whole_numbers_have_no_halves_between_them_and_a_batch_size_is_read_as_one(figures):
+    sizes = {"": [Line("a", WITH, [1, 2, 3], x=[2, 8, 32])]}
+    plots.layer_lines(sizes, ylabel="y", xlabel="batch size", logx=True)
+    plots.layer_lines({"": [Line("a", WITH, [1, 2, 3], x=[1, 2, 3])]}, ylabel="y", xlabel="step")
+    ticks = [figure.axes[0].get_xticks() for figure in figures]
+    assert ticks[0].tolist() == [2, 8, 32]
+    assert [text.get_text() for text in figures[0].axes[0].get_xticklabels()] == ["2", "8", "32"]
+    assert not (ticks[1] % 1).any()

@@ -4,7 +4,8 @@
 
 How an experiment is broken stands in lessons/nbNN/claims.toml: under `[slug.broken]`, what is written in a code cell
 of the notebook, and what takes its place: the effect is taken out of the code, or, where the claim is that something
-makes no difference, the smallest effect that matters is put in. The claim's verdict, computed from what the broken
+makes no difference, the smallest effect that matters is put in; or, where the claim is refuted already, what it says is
+put in. With as many seeds as were recorded, the claim's verdict, computed from what the broken
 notebook measures, must be another one than the verdict that is recorded.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 import nbformat
 
 from tools import run
+from tools.claims import SEEDS
 from utils import lessons
 from utils.claims import records
 from utils.claims.made import Claim, claim_of
@@ -50,11 +52,12 @@ def broken(notebook, exchanged):
 def measured(path, exchanged):
     """slug → (data set, arms) of what a broken notebook measures."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ[records.FOLDER] = folder
+        os.environ.update({records.FOLDER: folder, records.COUNT: str(SEEDS)})
         try:
             run.execute(broken(nbformat.read(path, as_version=4), exchanged), path.parent)
         finally:
-            del os.environ[records.FOLDER]
+            for name in (records.FOLDER, records.COUNT):
+                os.environ.pop(name)
         files = {file.stem: json.loads(file.read_text("utf-8")) for file in Path(folder).glob("*.json")}
     return {slug: (name, records.unpacked(arms)) for slug, sets in files.items() for name, arms in sets.items()}
 

@@ -184,6 +184,8 @@ def layer_lines(
             ax.set(title=title, xlabel=xlabel)
             if xlabel == "layer":
                 _layer_ticks(ax, max(np.shape(line.y)[-1] for line in lines))
+            else:
+                _whole_ticks(ax, [line.x for line in lines if line.x is not None], logx)
         if ylim is not None:
             axes[0, 0].set_ylim(ylim)
         axes[0, 0].set_ylabel(ylabel)
@@ -242,6 +244,18 @@ def _label_ends(ax: Axes, lines: Sequence[Line]) -> None:
             fontsize=15,
             va="center",
         )
+
+
+def _whole_ticks(ax: Axes, xs: list, logx: bool) -> None:
+    """Whole numbers have no halves between them, and on a logarithmic axis the points themselves are read best."""
+    points = np.unique(np.concatenate([np.ravel(x) for x in xs])) if xs else np.empty(0)
+    if (points % 1).any() or not len(points):
+        return
+    if logx:
+        ax.set_xticks(points, [f"{point:g}" for point in points])
+        ax.minorticks_off()
+    else:
+        ax.locator_params(axis="x", integer=True)
 
 
 def _layer_ticks(ax: Axes, depth: int) -> None:

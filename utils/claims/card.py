@@ -67,11 +67,12 @@ def html(made: Claim, now: list[Judged], here: str, problem: str = "") -> str:
         label = "It would be decided by:" if words.kind == "open" else "Found:"
         found = f"<p><strong>{label}</strong> {escape(made.finding)}</p>"
     by = f" <em>({escape(words.by)})</em>" if words.by else ""
+    table = "" if problem else _table(made, now, here)
     said = f"“{escape(words.sentence)}”" if words.said == "quote" else escape(words.sentence)
     return (
         f'<div style="border-left: 6px solid {color}; padding: 4px 16px; margin: 8px 0">'
         f"<p><strong>Claim {words.number}</strong> &nbsp; {shown} &nbsp; {kind(made)}</p>"
-        f'<p style="font-size: 115%">{said}{by}</p>{found}{_table(made, now, here)}{_details(made)}</div>'
+        f'<p style="font-size: 115%">{said}{by}</p>{found}{table}{_details(made)}</div>'
     )
 
 

@@ -45,7 +45,6 @@ def null_rate(estimand: Estimand, arms: Arms, draws: int = 1000, seed: int = 0) 
                      lambda dealt: [random.random(len(dealt[0])) < estimand.null] if alone else dealt)  # fmt: skip
     if estimand.scale == "ratio":
         rows = [np.log(row.reshape(len(row), -1).mean(1)) for row in rows]
-    rows = [row if row.ndim == rows[0].ndim else row.reshape(len(row), -1).mean(1) for row in rows]
     if len({row.shape[1:] for row in rows}) > 1:
         rows = [row.reshape(len(row), -1).mean(1) for row in rows]
     centred = [row - row.mean() for row in rows]

@@ -42,7 +42,7 @@ from utils import lessons
 from utils.claims.estimates import SCALES
 from utils.lessons import lesson_of, number_of, paragraphs, table
 
-__all__ = ["KINDS", "Estimand", "Words", "reference", "references", "words_of"]
+__all__ = ["KINDS", "Estimand", "Words", "estimand_of", "reference", "references", "words_of"]
 
 KINDS = ("identity", "fact", "measured", "open")
 SAID = ("quote", "paraphrase", "ours")
@@ -82,7 +82,7 @@ class Estimand:
         if self.show == "points":
             return f"{round(100 * value, 1) + 0.0:.1f} points".replace("-", "−")  # + 0.0: nothing is not −0
         if self.show == "percent":
-            return f"{100 * value:.3g} %".replace("-", "−")
+            return f"{round(100 * value, 9) + 0.0:.3g} %".replace("-", "−")
         text = f"{value:.3g}".replace("-", "−")
         return f"{text} times" if self.show == "times" else text
 
@@ -151,8 +151,8 @@ def _words(slug: str, number: str, given: Mapping[str, Any]) -> Words:
     for needed in ("sentence", *(("finding", "unit") if kind != "open" else ())):
         if not texts[needed]:
             raise KeyError(needed)
-    made = [_estimand(name, each, kind, False) for name, each in estimands.items()]
-    made += [_estimand(name, each, kind, True) for name, each in given.get("caveats", {}).items()]
+    made = [estimand_of(name, each, kind, False) for name, each in estimands.items()]
+    made += [estimand_of(name, each, kind, True) for name, each in given.get("caveats", {}).items()]
     for arm, grid in given.get("rates", {}).items():
         ordered = sorted(grid, key=float)
         if max(grid, key=grid.get) in (ordered[0], ordered[-1]):
@@ -163,7 +163,12 @@ def _words(slug: str, number: str, given: Mapping[str, Any]) -> Words:
     )  # fmt: skip
 
 
-def _estimand(name: str, given: Mapping[str, Any], kind: str, caveat: bool) -> Estimand:
+def estimand_of(name: str, given: Mapping[str, Any], kind: str = "measured", caveat: bool = False) -> Estimand:
+    """An estimand from its table.
+
+    Raises:
+        KeyError, ValueError: something is missing, unknown, or lets it hold where there is no effect.
+    """
     measured = kind == "measured"
     scale = _one_of(given.get("scale", "difference" if measured else "every"), SCALES if measured else VALUES)
     if unknown := set(given) - {"what", "arms", "scale", "holds", "why", "null", "show", "paired"}:
