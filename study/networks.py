@@ -1,4 +1,4 @@
-"""The networks of the study: a stack of convolutions, the same with skips, and ResNet-20; and how they start."""
+"""The networks of the study: a stack of convolutions, the same with skips; and how they start."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,8 +11,6 @@ from study.normalizations import DROPOUT, StandardizedConv2d, norm_layer
 from utils.models import initialize
 
 __all__ = ["Block", "Layer", "Stack", "build", "learning", "residual", "start_by_data"]
-
-RESNET_20 = {"depth": 19, "widths": [16, 32, 64], "skips": True, "norm_first": True}
 
 
 class Layer(nn.Module):
@@ -64,11 +62,11 @@ class Stack(nn.Module):
         return self.head(self.layers(x).mean((2, 3)))
 
 
-def residual(settings: Mapping[str, Any], first_stride: int) -> Stack:
+def residual(settings: Mapping[str, Any]) -> Stack:
     """One convolution, then blocks of two, shared out over the stages as evenly as possible, later stages first."""
     widths, blocks = settings["widths"], (settings["depth"] - 1) // 2
     each, extra = divmod(blocks, len(widths))
-    layers: list[nn.Module] = [Layer(3, widths[0], first_stride, settings)]
+    layers: list[nn.Module] = [Layer(3, widths[0], settings["first_stride"], settings)]
     ni = widths[0]
     for stage, width in enumerate(widths):
         for i in range(each + (stage >= len(widths) - extra)):
@@ -85,16 +83,15 @@ def build(settings: Mapping[str, Any], seed: int) -> Stack:
         seed: the same seed gives the same convolutions in every arm of one depth and width.
     """
     torch.manual_seed(seed)
-    if settings["network"] == "resnet-20":
-        model = residual({**settings, **RESNET_20}, first_stride=1)
-    elif settings["skips"]:
-        model = residual(settings, first_stride=2)
+    if settings["skips"]:
+        model = residual(settings)
     else:
         widths, layers, ni = settings["widths"], [], 3
         each, extra = divmod(settings["depth"], len(widths))
         for stage, width in enumerate(widths):
             for i in range(each + (stage >= len(widths) - extra)):
-                layers.append(Layer(ni, width, 2 if i == 0 else 1, settings))
+                stride = (2 if stage else settings["first_stride"]) if i == 0 else 1
+                layers.append(Layer(ni, width, stride, settings))
                 ni = width
         model = Stack(layers, ni)
     initialize(model, "default" if settings["init"] == "default" else "he", seed)

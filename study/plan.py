@@ -1,6 +1,5 @@
 """The plan of the study, `plan.toml`: its arms with all their settings, its questions, and the runs that follow."""
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -8,9 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["PLAN", "Plan", "PlanError", "Record", "Run", "arms_of", "best_rate", "load_plan", "runs_of"]
+from utils.claims.words import Estimand, estimand_of
+from utils.study import PLAN, Record, of_role, read_plan
 
-PLAN = Path(__file__).resolve().parent / "plan.toml"
+__all__ = ["PLAN", "Plan", "PlanError", "Record", "Run", "arms_of", "best_rate", "estimands_of", "load_plan", "runs_of"]
+
 STEP = 10**0.5  # by which a grid of rates goes on, about
 MOST_STEPS = 2  # beyond either end of a grid
 CHOICES = {
@@ -20,7 +21,6 @@ CHOICES = {
     "pixels": {"standardized", "unit", "raw"},
     "decay_of": {"all", "weights", "none"},
     "precision": {"float32", "bfloat16"},
-    "network": {"stack", "resnet-20"},
     "noise": {"", "moderate", "strong"},
     "dropout": {"", "before", "behind"},
     "learns": {"all", "affine", "two", "head"},
@@ -28,11 +28,9 @@ CHOICES = {
 }
 # What an arm may set beside the plan's own defaults, and what it is when it does not.
 OTHER = {
-    "network": "stack", "ghost": 0, "steps": 0, "noise": "", "precise": False, "renorm": False, "dropout": "",
+    "rate_of": "", "ghost": 0, "steps": 0, "noise": "", "precise": False, "renorm": False, "dropout": "",
     "learns": "all", "gamma": "ones", "threads": 1, "everything": False, "searches_epochs": 0,
 }  # fmt: skip
-
-Record = Mapping[str, Any]  # what a run left behind
 
 
 class PlanError(ValueError):
@@ -82,9 +80,9 @@ def load_plan(path: Path = PLAN) -> Plan:
     """Read and check a plan.
 
     Raises:
-        PlanError: an unknown setting or choice, an estimand about an arm that is not there, or without `smallest`.
+        PlanError: an unknown setting or choice, an estimand about an arm that is not there, or that cannot fail.
     """
-    read = tomllib.loads(path.read_text(encoding="utf-8"))
+    read = read_plan(path)
     defaults = {**OTHER, **read["defaults"]}
     arms = {}
     for slug, own in read["arms"].items():
@@ -96,11 +94,14 @@ def load_plan(path: Path = PLAN) -> Plan:
                 raise PlanError(f"arm {slug}: {name} is one of {', '.join(sorted(choices))}; given: {own[name]!r}")
         if sorted(arms[slug]["rates"]) != arms[slug]["rates"]:
             raise PlanError(f"arm {slug}: its rates must rise; given: {arms[slug]['rates']}")
+        if (other := arms[slug]["rate_of"]) and other not in read["arms"]:
+            raise PlanError(f"arm {slug}: its rate is that of an arm that is not there, {other}")
     plan = Plan(MappingProxyType(arms), MappingProxyType(read["questions"]))
     for question, asked in plan.questions.items():
-        for slug, estimand in asked["estimands"].items():
-            if not estimand.get("smallest", 0) > 0:
-                raise PlanError(f"{question}, {slug}: say the smallest effect that would matter")
+        try:
+            estimands_of(asked)
+        except (KeyError, ValueError) as error:
+            raise PlanError(f"question {question}: {error}") from error
         if unknown := sorted(set(arms_of(asked)) - arms.keys()):
             raise PlanError(f"question {question}: no arm {', '.join(unknown)}")
     return plan
@@ -108,11 +109,17 @@ def load_plan(path: Path = PLAN) -> Plan:
 
 def arms_of(question: Mapping[str, Any]) -> list[str]:
     """The arms that a question needs, each once, in its order."""
-    named: list[str] = []
-    for estimand in question["estimands"].values():
-        for side in ("of", "over"):
-            named += [estimand[side]] if isinstance(estimand[side], str) else estimand[side]
+    named = [arm for estimand in question["estimands"].values() for arm in estimand["arms"]]
     return list(dict.fromkeys([*named, *question.get("twice", []), *question.get("also", [])]))
+
+
+def estimands_of(question: Mapping[str, Any]) -> dict[str, Estimand]:
+    """The estimands of a question, in the words of the claims; errors as `utils.claims.words.estimand_of`."""
+    own = {"claims", "value"}
+    return {
+        slug: estimand_of(slug, {"show": "points"} | {name: each for name, each in given.items() if name not in own})
+        for slug, given in question["estimands"].items()
+    }
 
 
 def best_rate(settings: Mapping[str, Any], searched: Sequence[Record]) -> tuple[float | None, list[float]]:
@@ -132,7 +139,7 @@ def best_rate(settings: Mapping[str, Any], searched: Sequence[Record]) -> tuple[
     scores: dict[float, list[float]] = {}
     for record in searched:
         scores.setdefault(record["rate"], []).append(0.0 if record["stopped"] else record["validation"][-1])
-    wanted = [rate for rate in grid if len(scores.get(rate, [])) < settings["searches"]]
+    wanted = [rate for rate in sorted({*grid, *scores}) if len(scores.get(rate, [])) < settings["searches"]]
     if wanted:
         return None, wanted
     below = [float(f"{grid[0] / STEP**k:.1g}") for k in range(1, MOST_STEPS + 1)]
@@ -158,9 +165,10 @@ def runs_of(plan: Plan, records: Mapping[str, Record], question: str, seeds: int
     asked = plan.questions[question]
     for arm in arms_of(asked):
         settings = plan.arms[arm]
-        searched = [record for record in records.values() if (record["arm"], record["role"]) == (arm, "search")]
-        rate, missing = best_rate(settings, searched)
-        runs = [Run(arm, "search", each, seed, settings) for each in missing for seed in range(settings["searches"])]
+        chosen = settings["rate_of"] or arm
+        rate, missing = best_rate(plan.arms[chosen], of_role(records.values(), chosen, "search"))
+        missing = [] if settings["rate_of"] else missing
+        runs = [Run(arm, "search", each, seed, settings) for seed in range(settings["searches"]) for each in missing]
         if rate is not None:
             roles = ["final", *(["twice"] if arm in asked.get("twice", []) else [])]
             count = settings["seeds"] if seeds is None else seeds

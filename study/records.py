@@ -1,19 +1,15 @@
-"""What the runs leave behind: a file each, whole or not there, in `study/records/`."""
+"""Writing what a run leaves behind: a file each, whole or not there; reading is the business of `utils.study`."""
 
-import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from study.plan import Plan, Record, Run
+from study.plan import OTHER, Plan, Record, Run
 from utils.files import atomic_file
+from utils.study import RECORDS, read_all, right_answers
 
 __all__ = ["RECORDS", "fits_plan", "read_all", "right_answers", "write"]
-
-RECORDS = Path(__file__).resolve().parent / "records"
 
 
 def write(run: Run, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:
@@ -25,34 +21,13 @@ def write(run: Run, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:
     return target
 
 
-def read_all(folder: Path = RECORDS) -> dict[str, Record]:
-    """Name of a run → its record.
-
-    Raises:
-        ValueError: a file that is no record; the text names it.
-    """
-    found = {}
-    for path in sorted(folder.glob("*/*.json")):
-        try:
-            found[path.name.removesuffix(".json")] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(
-                f"{path.name} is no record ({error}): delete it, and `make study` makes it anew"
-            ) from error
-    return found
-
-
-def right_answers(record: Record) -> np.ndarray:
-    """Which test pictures a final run told right: bool, (pictures,)."""
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(record["right"]), dtype=np.uint8))
-    return bits[: record["pictures"]].astype(bool)
-
-
 def fits_plan(record: Record, plan: Plan) -> str:
     """Why a record does not belong to the plan, in words; empty if it does."""
     arm = plan.arms.get(record["arm"])
     if arm is None:
         return f"the plan has no arm {record['arm']}"
-    # The grid may grow: what was run at a rate stays what it was.
-    differs = [name for name, value in arm.items() if name != "rates" and record["settings"].get(name) != value]
+    # Which rates and how many seeds are tried may change: what was run at a rate stays what it was.
+    free = {"rates", "searches", "seeds"}
+    then = {**OTHER, **record["settings"]}
+    differs = [name for name, value in arm.items() if name not in free and then.get(name) != value]
     return f"the plan says otherwise about {', '.join(differs)}" if differs else ""

@@ -7,24 +7,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
-from study import records
 from study.plan import Plan, Run, arms_of, runs_of
+from utils.study import RECORDS, read_all
 
 __all__ = ["due", "estimate", "work"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def due(plan: Plan, questions: Sequence[str], seeds: int | None = None, folder: Path = records.RECORDS) -> list[Run]:
+def due(plan: Plan, questions: Sequence[str], seeds: int | None = None, folder: Path = RECORDS) -> list[Run]:
     """The runs that can be made now, each once, those of the first question first."""
-    done = records.read_all(folder)
+    done = read_all(folder)
     found = {run.name: run for question in questions for run in runs_of(plan, done, question, seeds)}
     return list(found.values())
 
 
-def estimate(plan: Plan, questions: Sequence[str], folder: Path = records.RECORDS) -> tuple[int, int, float]:
+def estimate(plan: Plan, questions: Sequence[str], folder: Path = RECORDS) -> tuple[int, int, float]:
     """(runs done, runs that will still be needed at least, their seconds on one core, by what like runs took)."""
-    done = records.read_all(folder)
+    done = read_all(folder)
     mine = {arm for question in questions for arm in arms_of(plan.questions[question])}
     finished = [record for record in done.values() if record["arm"] in mine]
     pace = [record["seconds"] / record["epochs"] for record in finished] or [12.0]
@@ -34,7 +34,9 @@ def estimate(plan: Plan, questions: Sequence[str], folder: Path = records.RECORD
         own = [r["seconds"] / r["epochs"] for r in finished if r["arm"] == arm]
         each = median(own or pace)
         roles = [record["role"] for record in finished if record["arm"] == arm]
-        searches = 0 if len(settings["rates"]) == 1 else len(settings["rates"]) * settings["searches"]
+        searches = (
+            0 if len(settings["rates"]) == 1 or settings["rate_of"] else len(settings["rates"]) * settings["searches"]
+        )
         twice = any(arm in plan.questions[question].get("twice", []) for question in questions)
         wanted = {"search": searches, "final": settings["seeds"], "twice": settings["seeds"] * twice}
         for role, count in wanted.items():
@@ -52,7 +54,7 @@ def start(run: Run, folder: Path) -> subprocess.Popen:
 
 def work(
     find: Callable[[], list[Run]],
-    folder: Path = records.RECORDS,
+    folder: Path = RECORDS,
     jobs: int = 2,
     say: Callable[[str], None] = print,
     begin: Callable[[Run, Path], subprocess.Popen] = start,

@@ -25,15 +25,15 @@ PRECISE = 4000  # pictures over which statistics are estimated anew
 SCALES = {"unit": (0.0, 255.0), "raw": (0.0, 1.0)}
 
 
-class Half(nn.Module):
-    """A network in bfloat16 (autocast) and channels_last; its outputs in float32."""
+class Fast(nn.Module):
+    """A network in channels_last, which is a third faster on a processor, and if wanted in bfloat16 (autocast)."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, half: bool):
         super().__init__()
-        self.model = model.to(memory_format=torch.channels_last)
+        self.model, self.half = model.to(memory_format=torch.channels_last), half
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
             return self.model(x.contiguous(memory_format=torch.channels_last)).float()
 
 
@@ -79,9 +79,9 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
     if settings["steps"]:
         passes, rounds = Pass(parts["train"], settings["steps"] // 5), 5 * (2 if run.role == "twice" else 1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, run.rate, rounds * len(passes), pct_start=0.2, cycle_momentum=False
+        optimizer, run.rate, rounds * len(passes), pct_start=settings["warmup"], cycle_momentum=False
     )
-    trained = Half(model) if settings["precision"] == "bfloat16" else model
+    trained = Fast(model, settings["precision"] == "bfloat16")
     losses, validation, norms, stopped = [], [], [], None
     for _ in range(rounds if only is None else only):
         history: History = fit(trained, passes, optimizer, scheduler=schedule, progress=False)

@@ -18,12 +18,13 @@ from study.normalizations import Ghosts, Renorm, norm_layer
 from study.plan import PlanError, Run, arms_of, best_rate, load_plan, runs_of
 from study.training import train
 from tools import study as command
+from utils import study
 from utils.data import stand_in
 from utils.lessons import number_of
 
 PLAN = load_plan()
-SMALL = {"widths": [2, 2, 4], "depth": 5, "epochs": 1, "batch": 10, "steps": 0, "searches_epochs": 0}
-each_arm = pytest.mark.parametrize("arm", [arm for arm in PLAN.arms if PLAN.arms[arm]["network"] == "stack"])
+SMALL = {"widths": [2, 2, 4], "depth": 5, "epochs": 1, "batch": 10, "steps": 0, "threads": 1}
+each_arm = pytest.mark.parametrize("arm", PLAN.arms)
 
 
 def small(arm, role="final", **changes):
@@ -52,8 +53,13 @@ def test_every_estimand_names_claims_of_the_lessons_and_every_arm_is_used():
     [
         ('norm = "group"', 'norm = "groups"', "norm is one of"),
         ("[arms.he-20]", "[arms.he-20]\ndepht = 3", "unknown: depht"),
-        ("smallest = 0.1,", "smallest = 0,", "bn-over-default-20: say the smallest effect"),
-        ('over = "default-20"', 'over = "default-19"', "question depth: no arm default-19"),
+        (
+            "holds = [0.01, inf]",
+            "holds = [-0.01, inf]",
+            "question order: before-over-after: it holds where there is no",
+        ),
+        ("default-20 = -1", "default-19 = -1", "question depth: no arm default-19"),
+        ('rate_of = "he-20"', 'rate_of = "he-19"', "bn-20-at-he: its rate is that of an arm that is not there"),
         ("rates = [0.1, 0.2, 0.4]", "rates = [0.2, 0.1]", "its rates must rise"),
     ],
 )
@@ -84,26 +90,35 @@ def test_the_best_rate_lies_inside_its_grid_or_the_grid_goes_on():
     assert best_rate(settings, searched(**high, **{"0.3": 0.4})) == (None, [1.0])
     assert best_rate(settings, searched(**high, **{"0.3": 0.4, "1.0": 0.5})) == (1.0, [])  # twice at most
     assert best_rate({"rates": [0.1], "searches": 1}, []) == (0.1, [])
+    # Of several seeds the mean counts, beyond the grid as well.
+    two = {"rates": [0.01, 0.03, 0.1], "searches": 2}
+    assert best_rate(two, 2 * searched(**high) + searched(**{"0.3": 0.4})) == (None, [0.3])
+
+
+def searched_arm(arm, best):
+    settings = PLAN.arms[arm]
+    return {
+        f"{rate} {seed}": {"arm": arm, "role": "search", "rate": rate, "seed": seed, "stopped": None,
+                           "validation": [0.5 - abs(rate - best)]}
+        for rate in settings["rates"] for seed in range(settings["searches"])
+    }  # fmt: skip
 
 
 def test_final_runs_wait_for_the_search_and_have_other_seeds():
     first = list(runs_of(PLAN, {}, "order"))
     assert {run.role for run in first} == {"search"}
-    grid = PLAN.arms["bn-20"]["rates"]
-    done = {
-        f"{rate}": {
-            "arm": "bn-20",
-            "role": "search",
-            "rate": rate,
-            "validation": [0.5 - abs(rate - 0.1)],
-            "stopped": None,
-        }
-        for rate in grid
-    }
+    done = searched_arm("bn-20", best=0.1)
     now = [run for run in runs_of(PLAN, done, "order") if run.arm == "bn-20"]
     assert {(run.role, run.rate) for run in now} == {("final", 0.1), ("twice", 0.1)}
     assert {run.epochs for run in now} == {10, 20}
     assert not {run.seed for run in now} & {run.seed for run in first}
+
+
+def test_an_arm_may_take_another_arms_best_rate_and_searches_for_none():
+    assert not [run for run in runs_of(PLAN, {}, "rates") if run.arm == "bn-20-at-he"]
+    done = searched_arm("he-20", best=0.03)
+    [rate] = {run.rate for run in runs_of(PLAN, done, "rates") if run.arm == "bn-20-at-he"}
+    assert rate == 0.03
 
 
 # --- the arms
@@ -246,12 +261,12 @@ def test_a_first_epoch_is_made_again_and_a_record_of_another_is_told(data, monke
 
 
 def test_the_command_says_what_is_left(capsys, monkeypatch, tmp_path):
-    for reading in (records.read_all, schedule.estimate):
+    for reading in (study.read_all, schedule.estimate):
         monkeypatch.setattr(reading, "__defaults__", (tmp_path,))
     assert command.main(["order", "--list"]) == 0
     assert "order           0 done" in capsys.readouterr().out
     assert command.main(["odrer"]) == 2
-    assert "there are: depth" in capsys.readouterr().err
+    assert "there are: order" in capsys.readouterr().err
 
 
 def test_the_stored_records_fit_the_plan():
