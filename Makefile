@@ -32,7 +32,7 @@ help:
 	@echo "make handouts         the notebooks without solutions and outputs, and the lecturer's copies, into build/"
 	@echo "make slides           a deck of slides from each notebook, which needs no network, into build/slides/"
 	@echo "make bench            measure what is promised to be fast, into build/benchmarks.md   (ONLY=\"layers steps\")"
-	@echo "make study            make what is missing of the long study, for hours; it can be stopped   (ONLY=\"depth order\")"
+	@echo "make study            make what is missing of the long study, for hours; it can be stopped   (ONLY=, TIER=gpu, SCHEDULER=tcp://…)"
 	@echo "make study-check      train the first epoch of three of its records once more, and compare"
 	@echo "make notebook         lay a new lesson, notebook and folder   (NAME=\"Does it help?\")"
 	@echo "make move             give a notebook another number, in its name, links and texts   (FROM=09 TO=10)"
@@ -84,7 +84,7 @@ bench:
 	$(TOOL) bench $(ONLY)
 
 study:
-	$(TOOL) study $(ARGS) $(ONLY)
+	$(TOOL) study $(if $(TIER),--tier $(TIER)) $(if $(SCHEDULER),--scheduler $(SCHEDULER)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS) $(ONLY)
 
 study-check:
 	$(TOOL) study --check 3

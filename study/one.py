@@ -1,7 +1,8 @@
-"""One run in a process of its own: `python -m study.one FOLDER ARM ROLE RATE SEED`; `make study` starts it."""
+"""One run in a process of its own: `python -m study.one FOLDER TIER ARM ROLE RATE SEED`; `make study` starts it."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,14 +12,20 @@ from study.training import train
 from utils.data import load
 from utils.training import pick_device
 
-__all__ = ["main"]
+__all__ = ["main", "record_of"]
 
 
-def main(folder: str, arm: str, role: str, rate: str, seed: str) -> None:
-    """Train, and write the record; arguments as text."""
-    run = Run(arm, role, float(rate), int(seed), load_plan().arms[arm])
+def record_of(tier: str, arm: str, role: str, rate: float, seed: int) -> dict[str, Any]:
+    """Make a run of the plan of a tier on this machine; its record."""
+    run = Run(arm, role, rate, seed, load_plan(tier).arms[arm], tier)
     torch.set_num_threads(run.settings["threads"])
-    records.write(run, train(run, load(verbose=False), pick_device()), Path(folder))
+    return train(run, load(verbose=False), pick_device())
+
+
+def main(folder: str, tier: str, arm: str, role: str, rate: str, seed: str) -> None:
+    """Make a run, and write its record; arguments as text."""
+    run = Run(arm, role, float(rate), int(seed), load_plan(tier).arms[arm], tier)
+    records.write(run, record_of(tier, arm, role, run.rate, run.seed), Path(folder))
 
 
 if __name__ == "__main__":

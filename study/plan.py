@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from utils.claims.words import Estimand, estimand_of
-from utils.study import PLAN, Record, of_role, read_plan
+from utils.study import TIERS, Record, of_role, read_plan
 
-__all__ = ["PLAN", "Plan", "PlanError", "Record", "Run", "arms_of", "best_rate", "estimands_of", "load_plan", "runs_of"]
+__all__ = ["Plan", "PlanError", "Record", "Run", "arms_of", "best_rate", "estimands_of", "load_plan", "runs_of"]
 
 STEP = 10**0.5  # by which a grid of rates goes on, about
 MOST_STEPS = 2  # beyond either end of a grid
@@ -47,6 +47,7 @@ class Run:
         rate: the largest learning rate of its schedule.
         seed: of weights, order and augmentation.
         settings: of the arm, with all defaults.
+        tier: of whose plan it is.
     """
 
     arm: str
@@ -54,6 +55,7 @@ class Run:
     rate: float
     seed: int
     settings: Mapping[str, Any]
+    tier: str = "hours"
 
     @property
     def name(self) -> str:
@@ -73,16 +75,17 @@ class Plan:
 
     arms: Mapping[str, Mapping[str, Any]]
     questions: Mapping[str, Mapping[str, Any]]
+    tier: str = "hours"
 
 
 @cache
-def load_plan(path: Path = PLAN) -> Plan:
-    """Read and check a plan.
+def load_plan(tier: str = "hours", path: Path | None = None) -> Plan:
+    """Read and check the plan of a tier, "hours" of two cores or "gpu", or one that stands elsewhere.
 
     Raises:
         PlanError: an unknown setting or choice, an estimand about an arm that is not there, or that cannot fail.
     """
-    read = read_plan(path)
+    read = read_plan(path or TIERS[tier][0])
     defaults = {**OTHER, **read["defaults"]}
     arms = {}
     for slug, own in read["arms"].items():
@@ -96,7 +99,7 @@ def load_plan(path: Path = PLAN) -> Plan:
             raise PlanError(f"arm {slug}: its rates must rise; given: {arms[slug]['rates']}")
         if (other := arms[slug]["rate_of"]) and other not in read["arms"]:
             raise PlanError(f"arm {slug}: its rate is that of an arm that is not there, {other}")
-    plan = Plan(MappingProxyType(arms), MappingProxyType(read["questions"]))
+    plan = Plan(MappingProxyType(arms), MappingProxyType(read["questions"]), tier)
     for question, asked in plan.questions.items():
         try:
             estimands_of(asked)
@@ -167,11 +170,11 @@ def runs_of(plan: Plan, records: Mapping[str, Record], question: str, seeds: int
         settings = plan.arms[arm]
         chosen = settings["rate_of"] or arm
         rate, missing = best_rate(plan.arms[chosen], of_role(records.values(), chosen, "search"))
-        missing = [] if settings["rate_of"] else missing
-        runs = [Run(arm, "search", each, seed, settings) for seed in range(settings["searches"]) for each in missing]
+        tried = [] if settings["rate_of"] else range(settings["searches"])
+        runs = [Run(arm, "search", each, seed, settings, plan.tier) for seed in tried for each in missing]
         if rate is not None:
             roles = ["final", *(["twice"] if arm in asked.get("twice", []) else [])]
             count = settings["seeds"] if seeds is None else seeds
             # Other seeds than the search's: the rate was chosen on those.
-            runs = [Run(arm, role, rate, 100 + seed, settings) for role in roles for seed in range(count)]
+            runs = [Run(arm, role, rate, 100 + seed, settings, plan.tier) for role in roles for seed in range(count)]
         yield from (run for run in runs if run.name not in records)

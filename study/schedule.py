@@ -1,96 +1,112 @@
-"""Makes the runs that are due: so many processes of this machine at a time, until nothing is left."""
+"""Makes the runs that are due: so many at a time, here or on a cluster, until nothing is left."""
 
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
-from study.plan import Plan, Run, arms_of, runs_of
-from utils.study import RECORDS, read_all
+from study.plan import Plan, Record, Run, arms_of, runs_of
 
-__all__ = ["due", "estimate", "work"]
+__all__ = ["Begun", "due", "estimate", "start", "work"]
 
 ROOT = Path(__file__).resolve().parent.parent
+PACE = 20.0  # seconds an epoch, while nothing like it has been run
 
 
-def due(plan: Plan, questions: Sequence[str], seeds: int | None = None, folder: Path = RECORDS) -> list[Run]:
+class Begun(Protocol):
+    """A run that was begun, as a process is."""
+
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+    def terminate(self) -> None: ...
+    def wait(self) -> object: ...
+
+
+def due(plan: Plan, questions: Sequence[str], done: Mapping[str, Record], seeds: int | None = None) -> list[Run]:
     """The runs that can be made now, each once, those of the first question first."""
-    done = read_all(folder)
     found = {run.name: run for question in questions for run in runs_of(plan, done, question, seeds)}
     return list(found.values())
 
 
-def estimate(plan: Plan, questions: Sequence[str], folder: Path = RECORDS) -> tuple[int, int, float]:
+def estimate(
+    plan: Plan, questions: Sequence[str], done: Mapping[str, Record], seeds: int | None = None
+) -> tuple[int, int, float]:
     """(runs done, runs that will still be needed at least, their seconds on one core, by what like runs took)."""
-    done = read_all(folder)
-    mine = {arm for question in questions for arm in arms_of(plan.questions[question])}
+    mine = list(dict.fromkeys(arm for question in questions for arm in arms_of(plan.questions[question])))
     finished = [record for record in done.values() if record["arm"] in mine]
-    pace = [record["seconds"] / record["epochs"] for record in finished] or [12.0]
+    paces: dict[str, list[float]] = {arm: [] for arm in mine}
+    for record in finished:
+        paces[record["arm"]].append(record["seconds"] / record["epochs"])
+    usual = median(each for pace in paces.values() for each in pace) if finished else PACE
     left, seconds = 0, 0.0
     for arm in mine:
-        settings = plan.arms[arm]
-        own = [r["seconds"] / r["epochs"] for r in finished if r["arm"] == arm]
-        each = median(own or pace)
+        settings, pace = plan.arms[arm], median(paces[arm] or [usual])
         roles = [record["role"] for record in finished if record["arm"] == arm]
-        searches = (
-            0 if len(settings["rates"]) == 1 or settings["rate_of"] else len(settings["rates"]) * settings["searches"]
-        )
+        finals = settings["seeds"] if seeds is None else seeds
         twice = any(arm in plan.questions[question].get("twice", []) for question in questions)
-        wanted = {"search": searches, "final": settings["seeds"], "twice": settings["seeds"] * twice}
+        wanted = {"search": 0, "final": finals, "twice": finals * twice}
+        if len(settings["rates"]) > 1 and not settings["rate_of"]:
+            wanted["search"] = len(settings["rates"]) * settings["searches"]
         for role, count in wanted.items():
             missing = max(0, count - roles.count(role))
             left += missing
-            seconds += missing * each * settings["epochs"] * (2 if role == "twice" else 1)
+            seconds += missing * pace * Run(arm, role, 0, 0, settings).epochs
     return len(finished), left, seconds
 
 
 def start(run: Run, folder: Path) -> subprocess.Popen:
     """A process that makes one run and writes its record."""
-    command = [sys.executable, "-m", "study.one", str(folder), run.arm, run.role, repr(run.rate), str(run.seed)]
-    return subprocess.Popen(command, cwd=ROOT)
+    given = (str(folder), run.tier, run.arm, run.role, repr(run.rate), str(run.seed))
+    return subprocess.Popen([sys.executable, "-m", "study.one", *given], cwd=ROOT)
 
 
 def work(
     find: Callable[[], list[Run]],
-    folder: Path = RECORDS,
+    folder: Path,
     jobs: int = 2,
     say: Callable[[str], None] = print,
-    begin: Callable[[Run, Path], subprocess.Popen] = start,
+    begin: Callable[[Run, Path], Begun] = start,
 ) -> int:
     """Make what is due, `jobs` at a time, and what becomes due by it; a run that fails is not tried again here.
 
     Args:
         find: what is due now, the most urgent first.
         folder: where the records go.
-        jobs: processes at a time; a run that wants two threads waits until it is alone.
+        jobs: runs at a time; a run that wants two threads waits until two are free.
+        begin: starts a run.
 
     Returns:
         How many runs failed.
     """
-    running: dict[str, tuple[Run, subprocess.Popen, float]] = {}
+    running: dict[str, tuple[Run, Begun, float]] = {}
     failed: set[str] = set()
+    free = True  # whether there may be something to begin: at the start, and whenever a run has ended
     try:
         while True:
-            for name, (run, process, since) in list(running.items()):
-                if process.poll() is not None:
+            for name, (run, begun, since) in list(running.items()):
+                if begun.poll() is not None:
                     del running[name]
-                    if process.returncode:
+                    free = True
+                    if begun.returncode:
                         failed.add(name)
-                    how = f"FAILED ({process.returncode})" if process.returncode else "done"
+                    how = f"FAILED ({begun.returncode})" if begun.returncode else "done"
                     say(f"[study] {run.name:<44} {time.monotonic() - since:7.0f} s  {how}")
-            waiting = [run for run in find() if run.name not in running and run.name not in failed]
+            waiting = [run for run in find() if run.name not in running and run.name not in failed] if free else []
             busy = sum(run.settings["threads"] for run, _, _ in running.values())
             for run in waiting:
                 if running and busy + run.settings["threads"] > jobs:
                     break
                 running[run.name] = (run, begin(run, folder), time.monotonic())
                 busy += run.settings["threads"]
+            free = False
             if not running:
                 return len(failed)
             time.sleep(0.2)
     finally:  # interrupted: what is half done is done again another time
-        for _, process, _ in running.values():
-            process.terminate()
-            process.wait()
+        for _, begun, _ in running.values():
+            begun.terminate()
+            begun.wait()

@@ -104,6 +104,16 @@ def test_one_module_of_utils_knows_the_lessons_and_reads_them_by_path():
     assert set(knows) == {"lessons.py"}
 
 
+def test_one_module_of_utils_knows_the_study_and_reads_it_by_path():
+    knows = [
+        path.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and node.value == "study"
+    ]
+    assert set(knows) == {"study.py"}
+
+
 def test_the_tests_of_the_direction_see_a_wrong_way():
     assert wrong_way("data", "from utils import layers") == ["layers"]
     assert wrong_way("data", "def f():\n    from utils.layers import BatchNorm2d") == ["layers"]

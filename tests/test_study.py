@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -10,9 +13,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from distributed import LocalCluster
 from torch import nn
 
-from study import check, records, schedule
+from study import check, one, records, schedule, verdicts
+from study.cluster import sender
 from study.networks import Block, build, learning, start_by_data
 from study.normalizations import Ghosts, Renorm, norm_layer
 from study.plan import PlanError, Run, arms_of, best_rate, load_plan, runs_of
@@ -22,13 +27,17 @@ from utils import study
 from utils.data import stand_in
 from utils.lessons import number_of
 
-PLAN = load_plan()
+LOOPBACK = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None, "silence_logs": 50}
+PLAN, PLAN_FILE = load_plan(), study.PLAN
 SMALL = {"widths": [2, 2, 4], "depth": 5, "epochs": 1, "batch": 10, "steps": 0, "threads": 1}
-each_arm = pytest.mark.parametrize("arm", PLAN.arms)
+PLANS = (PLAN, load_plan("gpu"))
+each_arm = pytest.mark.parametrize(
+    ("plan", "arm"), [pytest.param(plan, arm, id=f"{plan.tier}-{arm}") for plan in PLANS for arm in plan.arms]
+)
 
 
-def small(arm, role="final", **changes):
-    settings = {**PLAN.arms[arm], **SMALL, **changes}
+def small(arm, role="final", plan=PLAN, **changes):
+    settings = {**plan.arms[arm], **SMALL, **changes}
     return Run(arm, role, settings["rates"][0], 0, settings)
 
 
@@ -40,10 +49,11 @@ def data():
 # --- the plan
 
 
-def test_every_estimand_names_claims_of_the_lessons_and_every_arm_is_used():
-    used = {arm for asked in PLAN.questions.values() for arm in arms_of(asked)}
-    assert used == set(PLAN.arms)
-    for asked in PLAN.questions.values():
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.tier)
+def test_every_estimand_names_claims_of_the_lessons_and_every_arm_is_used(plan):
+    used = {arm for asked in plan.questions.values() for arm in arms_of(asked)}
+    assert used == set(plan.arms)
+    for asked in plan.questions.values():
         for estimand in asked["estimands"].values():
             assert all(number_of("claims", claim) for claim in estimand.get("claims", []))
 
@@ -68,7 +78,7 @@ def test_a_plan_that_makes_no_sense_is_refused(tmp_path, old, new, words):
     assert old in text
     (tmp_path / "plan.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(PlanError, match=words):
-        load_plan(tmp_path / "plan.toml")
+        load_plan(path=tmp_path / "plan.toml")
 
 
 def searched(**scores):
@@ -98,7 +108,7 @@ def test_the_best_rate_lies_inside_its_grid_or_the_grid_goes_on():
 def searched_arm(arm, best):
     settings = PLAN.arms[arm]
     return {
-        f"{rate} {seed}": {"arm": arm, "role": "search", "rate": rate, "seed": seed, "stopped": None,
+        f"{arm} {rate} {seed}": {"arm": arm, "role": "search", "rate": rate, "seed": seed, "stopped": None,
                            "validation": [0.5 - abs(rate - best)]}
         for rate in settings["rates"] for seed in range(settings["searches"])
     }  # fmt: skip
@@ -125,8 +135,8 @@ def test_an_arm_may_take_another_arms_best_rate_and_searches_for_none():
 
 
 @each_arm
-def test_every_arm_trains_and_leaves_a_whole_record(arm, data):
-    record = train(small(arm), data)
+def test_every_arm_trains_and_leaves_a_whole_record(plan, arm, data):
+    record = train(small(arm, plan=plan), data)
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["stopped"] is None
     assert len(record["validation"]) == len(record["norms"]) == 1
@@ -251,6 +261,48 @@ def test_what_was_cut_off_is_done_again_and_a_failure_does_not_stop_the_others(t
     assert started[-1].poll() is not None
 
 
+def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_path, monkeypatch):
+    runs = [Run("bn-20", "final", 0.1, seed, PLAN.arms["bn-20"]) for seed in range(6)]
+    begun, said = tmp_path / "begun.txt", []
+
+    def slow(tier, arm, role, rate, seed):  # in the place of training; cloudpickle takes it to the workers
+        import time
+
+        with open(begun, "a") as file:
+            file.write(f"{seed}\n")
+        time.sleep(1)
+        return {"arm": arm, "role": role, "rate": rate, "seed": seed}
+
+    monkeypatch.setattr(one, "record_of", slow)
+    with (
+        LocalCluster(n_workers=2, **LOOPBACK) as cluster,
+        sender(cluster.scheduler_address) as (begin, jobs),
+    ):
+        assert jobs == 2
+
+        def say(line):
+            said.append(line)
+            if len(said) == 1:  # the other worker is in the middle of its run, or of its next
+                os.kill(cluster.workers[0].pid, signal.SIGKILL)
+
+        def find():
+            return [run for run in runs if run.name not in records.read_all(tmp_path)]
+
+        assert schedule.work(find, tmp_path, jobs, say, begin) == 0
+    assert not find()
+    assert sorted(line.split()[1] for line in said) == sorted(run.name for run in runs)
+    assert len(begun.read_text().split()) >= len(runs)
+
+
+def test_a_cluster_without_workers_is_refused():
+    with (
+        LocalCluster(n_workers=0, **LOOPBACK) as cluster,
+        pytest.raises(OSError, match="has no worker: start some"),
+        sender(cluster.scheduler_address),
+    ):
+        pytest.fail("there is nobody to work")
+
+
 def test_a_first_epoch_is_made_again_and_a_record_of_another_is_told(data, monkeypatch):
     run = small("bn-20", epochs=2)
     record = {**train(run, data), "settings": dict(run.settings)}
@@ -260,17 +312,73 @@ def test_a_first_epoch_is_made_again_and_a_record_of_another_is_told(data, monke
     assert check.draw({"a": record, "b": {**record, "stopped": "Stopped."}}, 5, 0) == ["a"]
 
 
-def test_the_command_says_what_is_left(capsys, monkeypatch, tmp_path):
-    for reading in (study.read_all, schedule.estimate):
-        monkeypatch.setattr(reading, "__defaults__", (tmp_path,))
-    assert command.main(["order", "--list"]) == 0
-    assert "order           0 done" in capsys.readouterr().out
-    assert command.main(["odrer"]) == 2
+def test_the_command_says_what_is_left_and_what_was_found(capsys, tmp_path):
+    tiers = {"hours": (PLAN_FILE, tmp_path / "records"), "gpu": (None, tmp_path / "others")}
+    (tmp_path / "README.md").write_text(f"{command.BEGIN}old{command.END}", encoding="utf-8")
+    assert command.main(["order", "--list"], tiers, tmp_path) == 0
+    assert "order           0 done,   42 left" in capsys.readouterr().out
+    assert "not run yet" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "verdicts.json").read_text(encoding="utf-8"))["claims"] == {}
+    assert command.main(["odrer"], tiers, tmp_path) == 2
     assert "there are: order" in capsys.readouterr().err
+    assert command.main(["--tier", "gpu", "--list"], tiers, tmp_path) == 0
+    assert "Before the ReLU or after it, in ResNet-18?" in capsys.readouterr().out
 
 
-def test_the_stored_records_fit_the_plan():
+# --- what the records say
+
+
+def made_up(arm, role, accuracies, rate=0.1, pictures=1000, seed=100):
+    """Records of final runs that told so many pictures right, each run others."""
+    rows = [np.random.default_rng([seed, s]).permutation(pictures) < share * pictures
+            for s, share in enumerate(accuracies)]  # fmt: skip
+    return {
+        f"{arm}.{role}.{s}": {
+            "arm": arm, "role": role, "rate": rate, "seed": s, "stopped": None, "epochs": 10, "training": 0.9,
+            "test": float(row.mean()), "pictures": pictures, "right": base64.b64encode(np.packbits(row)).decode(),
+        }
+        for s, row in enumerate(rows)
+    }  # fmt: skip
+
+
+def test_a_verdict_waits_for_all_runs_and_twice_the_epochs_are_compared():
+    searches = searched_arm("bn-20", 0.1) | searched_arm("bn-after-20", 0.1)
+    before = made_up("bn-20", "final", [0.65, 0.66, 0.64, 0.65, 0.66])
+    after = made_up("bn-after-20", "final", [0.60, 0.61, 0.59, 0.60, 0.61])
+    assert verdicts.found(PLAN, {**searches, **before}) == {"estimands": {}, "claims": {}}
+    few = dict(list(after.items())[:4])
+    assert verdicts.found(PLAN, {**searches, **before, **few})["claims"] == {}
+    other_rate = {name: {**record, "rate": 0.3} for name, record in after.items()}
+    assert verdicts.found(PLAN, {**searches, **before, **other_rate})["claims"] == {}
+    known = verdicts.found(PLAN, {**searches, **before, **after})
+    assert known["claims"] == {"before-or-after-relu": "holds"}
+    answer = known["estimands"]["order"]["before-over-after"]
+    assert answer["value"] == pytest.approx(0.05, abs=1e-3)
+    assert answer["low"] > 0.01
+    assert answer["lasts"] is None
+    for shares, lasts in ([0.70] * 5, True), ([0.80] * 5, False):
+        longer = made_up("bn-20", "twice", shares) | made_up("bn-after-20", "twice", [0.65] * 5)
+        known = verdicts.found(PLAN, {**searches, **before, **after, **longer})
+        assert known["estimands"]["order"]["before-over-after"]["lasts"] is lasts
+    assert "accuracy before the ReLU minus after it | above 1.0 points | 5.0 points" in verdicts.markdown(PLAN, known)
+
+
+def test_values_are_right_answers_gaps_or_rates_and_a_run_that_diverged_told_nothing_right():
+    runs = [*made_up("bn-20", "final", [0.6, 0.7]).values(),
+            {"arm": "bn-20", "role": "final", "rate": 0.1, "seed": 9, "stopped": "Stopped."}]  # fmt: skip
+    assert study.values(runs, "bn-20").mean(1) == pytest.approx([0.6, 0.7, 0])
+    assert study.values(runs[:2], "bn-20", "gap") == pytest.approx([0.3, 0.2])
+    search = [{"arm": "bn-20", "role": "search", "rate": rate, "seed": seed, "stopped": None, "validation": [share]}
+              for seed in (0, 1) for rate, share in {0.1: 0.5, 0.3: 0.6 - seed / 5, 1.0: 0.28}.items()]  # fmt: skip
+    assert study.values(search, "bn-20", "best rate").tolist() == [0.3, 0.1]
+    assert study.values(search, "bn-20", "usable rate").tolist() == [0.3, 1.0]
+
+
+def test_the_stored_records_fit_the_plan_and_yield_the_stored_verdicts():
     stored = records.read_all()
+    assert study.verdicts() == verdicts.found(PLAN, stored), "run `make study ARGS=--list`"
+    page = (schedule.ROOT / "study" / "README.md").read_text(encoding="utf-8")
+    assert verdicts.markdown(PLAN, study.verdicts()) in page, "run `make study ARGS=--list`"
     problems = {name: problem for name, record in stored.items() if (problem := records.fits_plan(record, PLAN))}
     assert not problems
     assert all(np.isfinite(record["seconds"]) for record in stored.values())

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from tools import run
-from tools.files import write
+from tools.files import between_markers, write
 from utils import lessons
 from utils.claims import Board, board, records
 from utils.machine import cores
@@ -48,15 +48,6 @@ takes the effect out of each experiment's code and wants another verdict.
 """
 
 
-def between_markers(page, text):
-    """The page with `text` in place of what stands between its markers."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or page.count(BEGIN) + page.count(END) > 2:
-        raise ValueError(f"README.md needs {BEGIN} and {END}, once each and in this order")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
-
-
 def pages(root=ROOT):
     """The pages that show the claims, as the lessons' words and records want them: {path: text}."""
     readme, all_claims = root / "README.md", board()
@@ -65,7 +56,7 @@ def pages(root=ROOT):
         count=all_claims.count(), table=all_claims.markdown("../notebooks/", measured=True), chance=all_claims.chance()
     )
     return {
-        readme: between_markers(readme.read_text(encoding="utf-8"), f"{all_claims.count()}.\n\n{shown}".rstrip()),
+        readme: between_markers(readme, BEGIN, END, f"{all_claims.count()}.\n\n{shown}".rstrip()),
         root / "docs" / "claims.md": page,
     }
 

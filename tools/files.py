@@ -1,10 +1,10 @@
-"""How a tool writes a text: the old file stays whole until the new one is complete."""
+"""How a tool writes a text: the old file stays whole until the new one is complete; and parts of pages."""
 
 from pathlib import Path
 
 from utils.files import atomic_file
 
-__all__ = ["write"]
+__all__ = ["between_markers", "write"]
 
 
 def write(text: str, path: Path) -> None:
@@ -15,3 +15,17 @@ def write(text: str, path: Path) -> None:
     """
     with atomic_file(path) as file:
         file.write(text.encode("utf-8"))
+
+
+def between_markers(page: Path, begin: str, end: str, text: str) -> str:
+    """A page's text with `text` in place of what stands between its two markers.
+
+    Raises:
+        ValueError: it has not both markers, once each and in this order.
+    """
+    old = page.read_text(encoding="utf-8")
+    before, first, rest = old.partition(begin)
+    _, last, after = rest.partition(end)
+    if not (first and last) or old.count(begin) + old.count(end) > 2:
+        raise ValueError(f"{page.name} needs {begin} and {end}, once each and in this order")
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"

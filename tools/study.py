@@ -3,48 +3,82 @@
     python -m tools.study                  everything that is due, two runs at a time (hours)
     python -m tools.study depth order      these questions of the plan alone (`make study ONLY="depth order"`)
     python -m tools.study --list           says what is done and what is left, and makes nothing
+    python -m tools.study --tier gpu       the larger plan, study/gpu.toml (`TIER=gpu`)
+    python -m tools.study --scheduler tcp://127.0.0.1:8786     shares the runs out over Dask's workers (`SCHEDULER=…`)
     python -m tools.study --check 3        trains the first epoch of three records once more, and compares
 
-Killed at any moment, it goes on the next time: a record is whole or not there.
+Killed at any moment, it goes on the next time: a record is whole or not there. At the end, and with --list, it writes
+down what the records say: study/verdicts.json, for the cards of the claims, and the tables in study/README.md.
 """
 
 import argparse
+import contextlib
 import sys
 import time
 
-from study import check, records, schedule
+from study import check, records, schedule, verdicts
 from study.plan import PlanError, load_plan
+from tools.files import between_markers, write
+from utils.study import STUDY, TIERS, read_all
+
+BEGIN, END = "<!-- answers -->", "<!-- /answers -->"
 
 
-def main(arguments):
+def main(arguments, tiers=TIERS, out=STUDY):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("questions", nargs="*", metavar="QUESTION", help="of study/plan.toml; all of them by default")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time (%(default)s)")
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help="of the plan; all of them by default")
+    parser.add_argument("--tier", choices=TIERS, default="hours", help="which plan (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time on this machine (%(default)s)")
+    parser.add_argument("--scheduler", help="the address of a Dask scheduler, whose workers make the runs")
     parser.add_argument("--seeds", type=int, help="final runs an arm, instead of the plan's")
     parser.add_argument("--list", action="store_true", help="only say what is done and what is left")
     parser.add_argument("--check", type=int, metavar="N", help="compare the first epoch of N records with a new one")
     options = parser.parse_args(arguments)
+    folder = tiers[options.tier][1]
     try:
-        plan = load_plan()
+        plan = load_plan(options.tier)
         if unknown := sorted(set(options.questions) - plan.questions.keys()):
             raise PlanError(f"no question {', '.join(unknown)}; there are: {', '.join(plan.questions)}")
-        done = records.read_all()
-    except ValueError as error:
+        done = read_all(folder)
+        if options.check:
+            return compare(plan, done, options.check)
+        questions = options.questions or list(plan.questions)
+        for question in questions:
+            finished, left, seconds = schedule.estimate(plan, [question], done, options.seeds)
+            print(f"[study] {question:<12} {finished:4} done, {left:4} left, about {seconds / 3600:5.1f} h of one core")
+        failed = 0 if options.list else make(plan, questions, folder, options)
+        tell(plan, read_all(folder), out)
+    except (OSError, ValueError) as error:
         print(f"[study] {error}", file=sys.stderr)
         return 2
-    questions = options.questions or list(plan.questions)
-    if options.check:
-        return compare(plan, done, options.check)
-    for question in questions:
-        finished, left, seconds = schedule.estimate(plan, [question])
-        print(f"[study] {question:<12} {finished:4} done, {left:4} left, about {seconds / 3600:5.1f} h of one core")
-    if options.list:
-        return 0
-    start = time.monotonic()
-    find, say = (lambda: schedule.due(plan, questions, options.seeds)), (lambda text: print(text, flush=True))
-    failed = schedule.work(find, jobs=options.jobs, say=say)
-    print(f"[study] {time.monotonic() - start:.0f} s; {failed} runs failed")
     return 1 if failed else 0
+
+
+def make(plan, questions, folder, options):
+    """Make what is due; how many runs failed."""
+    begun, here = time.monotonic(), contextlib.nullcontext((schedule.start, options.jobs))
+    if options.scheduler:
+        from study.cluster import sender  # here, for Dask takes a second to import
+
+        here = sender(options.scheduler)
+    with here as (begin, jobs):
+        failed = schedule.work(
+            lambda: schedule.due(plan, questions, read_all(folder), options.seeds),
+            folder, jobs, say=lambda text: print(text, flush=True), begin=begin,
+        )  # fmt: skip
+    print(f"[study] {time.monotonic() - begun:.0f} s; {failed} runs failed")
+    return failed
+
+
+def tell(plan, done, out):
+    """Write down what the records of the hours' tier say; those of others are told on their machine alone."""
+    if plan.tier != "hours":
+        print(verdicts.markdown(plan, verdicts.found(plan, done)))
+        return
+    known, page = verdicts.found(plan, done), out / "README.md"
+    text = between_markers(page, BEGIN, END, verdicts.markdown(plan, known))
+    verdicts.store(known, out / "verdicts.json")
+    write(text, page)
 
 
 def compare(plan, done, count):
@@ -64,6 +98,7 @@ def compare(plan, done, count):
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8")  # what is asked has letters that are in no code page of Windows
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

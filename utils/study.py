@@ -13,11 +13,28 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PLAN", "RECORDS", "Record", "curves", "estimands", "of_role", "read_all", "read_plan", "right_answers",
-           "values"]  # fmt: skip
+__all__ = [
+    "PLAN",
+    "RECORDS",
+    "STUDY",
+    "TIERS",
+    "Record",
+    "curves",
+    "estimands_about",
+    "of_role",
+    "read_all",
+    "read_plan",
+    "right_answers",
+    "values",
+    "verdicts",
+]  # fmt: skip
 
 STUDY = Path(__file__).resolve().parent.parent / "study"
-PLAN, RECORDS = STUDY / "plan.toml", STUDY / "records"
+TIERS = {  # which machines it is for → its plan, and the folder of its records
+    "hours": (STUDY / "plan.toml", STUDY / "records"),
+    "gpu": (STUDY / "gpu.toml", STUDY / "records-gpu"),
+}
+PLAN, RECORDS = TIERS["hours"]
 USABLE = 0.5  # of the best accuracy: a rate that ends above is usable
 
 Record = Mapping[str, Any]  # what a run left behind
@@ -107,10 +124,22 @@ def curves(arm: str, role: str = "final") -> np.ndarray:
     return np.array([record["validation"] for record in found])
 
 
-def estimands(slug: str, plan: Path = PLAN) -> dict[str, dict[str, Mapping[str, Any]]]:
-    """question → estimand → its words, of those that a claim rests on after hours."""
-    return {
-        question: found
-        for question, asked in read_plan(plan)["questions"].items()
-        if (found := {name: e for name, e in asked["estimands"].items() if slug in e.get("claims", [])})
-    }
+@cache
+def verdicts(path: Path = STUDY / "verdicts.json") -> Mapping[str, Any]:
+    """What `make study` found: "estimands", by question and slug, and "claims", slug → verdict, of those that are done.
+
+    Raises:
+        ValueError: the file is not what `make study` writes.
+    """
+    if not path.exists():
+        return {"estimands": {}, "claims": {}}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path.name} is not what `make study` writes ({error}): run it again") from error
+
+
+def estimands_about(slug: str, path: Path = PLAN) -> list[tuple[str, str]]:
+    """(question, slug) of the estimands that a claim rests on after hours, whether they are done or not."""
+    asked = read_plan(path)["questions"]
+    return [(q, e) for q in asked for e, given in asked[q]["estimands"].items() if slug in given.get("claims", [])]

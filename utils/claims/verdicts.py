@@ -10,7 +10,8 @@ from scipy.special import nctdtr, stdtrit
 from utils.claims.estimates import LEVEL, Estimate, estimate, paired
 from utils.claims.words import VALUES, Estimand, Words
 
-__all__ = ["HOLDS", "NOT", "OPEN", "UNDECIDED", "Judged", "judge", "of_interval", "p_value", "power", "together"]
+__all__ = ["HOLDS", "NOT", "OPEN", "UNDECIDED", "Judged", "judge", "judged", "of_interval", "p_value", "power",
+           "together"]  # fmt: skip
 
 HOLDS, NOT, UNDECIDED, OPEN = "holds", "does not hold", "undecided at this scale", "open"
 
@@ -41,10 +42,11 @@ def judge(words: Words, arms: Arms) -> list[Judged]:
     Raises:
         ValueError: as `estimate`; or, of a fact or an identity, an arm is missing, empty or holds NaN.
     """
-    return [_judged(each, arms) for each in words.estimands]
+    return [judged(each, arms) for each in words.estimands]
 
 
-def _judged(estimand: Estimand, arms: Arms) -> Judged:
+def judged(estimand: Estimand, arms: Arms) -> Judged:
+    """One estimand, judged by these arms; errors as `judge`."""
     if estimand.scale in VALUES:
         return _of_values(estimand, arms)
     weights = estimand.arms

@@ -1,0 +1,60 @@
+"""Runs of the study on many machines: Dask's scheduler shares them out, and what comes back is written here.
+
+    dask scheduler                                             on one machine; it says its address
+    dask worker tcp://ADDRESS:8786 --nthreads 1                on each machine, in the folder of the course, once a core
+    make study SCHEDULER=tcp://ADDRESS:8786                    anywhere, in the same commit of the course
+
+A worker that is lost takes nothing along: the scheduler gives its run to another one. A run is known by its name, so
+that it is never made twice at a time, and its record is written once, by the process that asked for it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from distributed import Client
+
+from study import one, records
+from study.plan import Run
+
+__all__ = ["Sent", "sender"]
+
+LOST = 3  # workers that a run may lose before it counts as failed
+
+
+class Sent:
+    """A run that is somewhere on the cluster; it answers as a process does that was started here."""
+
+    def __init__(self, client: Client, run: Run, folder: Path):
+        self.run, self.folder, self.returncode = run, folder, None
+        self.future = client.submit(
+            one.record_of, run.tier, run.arm, run.role, run.rate, run.seed, key=run.name, retries=LOST, pure=False
+        )
+
+    def poll(self) -> int | None:
+        """None while it runs; 0 once its record is written; 1 if it failed."""
+        if self.returncode is None and self.future.done():
+            self.returncode = 0 if self.future.status == "finished" else 1
+            if not self.returncode:
+                records.write(self.run, self.future.result(), self.folder)
+            self.future.release()
+        return self.returncode
+
+    def terminate(self) -> None:
+        self.future.cancel()
+
+    def wait(self) -> None:
+        """Nothing to wait for: what is cancelled ends when it may."""
+
+
+@contextmanager
+def sender(address: str) -> Iterator[tuple[Callable[[Run, Path], Sent], int]]:
+    """What sends a run to the cluster at this address ("tcp://127.0.0.1:8786"), and how many it works on at a time.
+
+    Raises:
+        OSError: nobody answers there, or the cluster has no worker.
+    """
+    with Client(address, timeout="10s", set_as_default=False) as client:
+        if not (threads := sum(client.nthreads().values())):
+            raise OSError(f"the cluster at {address} has no worker: start some, `dask worker {address} --nthreads 1`")
+        yield (lambda run, folder: Sent(client, run, folder)), threads
