@@ -10,8 +10,8 @@ from torch import Tensor, nn
 __all__ = ["Ghosts", "Noise", "Renorm", "RootMeanSquare", "SquashedLinear", "StandardizedConv2d", "norm_layer"]
 
 GROUP = 4  # channels in a group
-# Behind each normalization, for each channel and place anew at each step: a mean within ± and a deviation between 1 and
-# the second; and for each picture around them. After Santurkar et al. (2018), section 2.2 and appendix A.
+# Behind each normalization, anew at each step: for each channel a mean within ± and a deviation between 1 and the second,
+# and each activation's own around them (Santurkar et al. 2018, appendix A.2.1, algorithm 1; the stronger is ours).
 NOISE = {"moderate": (0.5, 1.25), "strong": (1.0, 2.0)}
 AROUND = 0.1
 DROPOUT = 0.1
@@ -103,7 +103,7 @@ class StandardizedConv2d(nn.Conv2d):
 
 
 class Noise(nn.Module):
-    """In training, x · s + m, with s and m drawn for each activation and picture around values of the activation."""
+    """In training, x · s + m, with s and m drawn for each activation around values of its channel."""
 
     def __init__(self, strength: str):
         super().__init__()
@@ -112,8 +112,8 @@ class Noise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        means = torch.empty_like(x[:1]).uniform_(-self.mean, self.mean)
-        stds = torch.empty_like(x[:1]).uniform_(1, self.std)
+        means = torch.empty_like(x[:1, :, :1, :1]).uniform_(-self.mean, self.mean)  # (1, C, 1, 1)
+        stds = torch.empty_like(means).uniform_(1, self.std)
         shift = means + torch.empty_like(x).uniform_(-AROUND, AROUND)
         scale = stds + AROUND * torch.randn_like(x)
         return x * scale + shift

@@ -36,8 +36,11 @@ def breakages(number):
     return found
 
 
-def broken(notebook, exchanged):
-    """The notebook with its code exchanged; a ValueError if what is to be replaced stands in no code cell."""
+def broken(notebook, exchanged, slugs):
+    """The notebook up to the claims, with its code exchanged; a ValueError if no code cell holds what is replaced."""
+    code = [place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    last = max(p for p in code if any(f'"{slug}"' in notebook.cells[p].source for slug in slugs))
+    notebook.cells = notebook.cells[: last + 1]
     for old, new in exchanged:
         cells = [cell for cell in notebook.cells if cell.cell_type == "code" and old in cell.source]
         if not cells:
@@ -49,12 +52,12 @@ def broken(notebook, exchanged):
     return notebook
 
 
-def measured(path, exchanged):
+def measured(path, exchanged, slugs):
     """slug → (data set, arms) of what a broken notebook measures."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update({records.FOLDER: folder, records.COUNT: str(SEEDS)})
         try:
-            run.execute(broken(nbformat.read(path, as_version=4), exchanged), path.parent)
+            run.execute(broken(nbformat.read(path, as_version=4), exchanged, slugs), path.parent)
         finally:
             for name in (records.FOLDER, records.COUNT):
                 os.environ.pop(name)
@@ -66,7 +69,7 @@ def tried(path):
     """(slug, the verdict that is recorded, the broken experiment's; what went wrong) of each claim of a notebook."""
     for exchanged, slugs in breakages(path.name[:2]).items():
         try:
-            found, problem = measured(path, exchanged), ""
+            found, problem = measured(path, exchanged, slugs), ""
         except (ValueError, run.NotebookFailure) as error:
             found, problem = {}, str(error)
         for slug in slugs:
