@@ -8,6 +8,7 @@ A worker that is lost takes nothing along: the scheduler gives its run to anothe
 that it is never made twice at a time, and its record is written once, by the process that asked for it.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +17,9 @@ from distributed import Client
 
 from study import one, records
 from study.plan import Run
+from study.training import code
 
 __all__ = ["Sent", "sender"]
-
-LOST = 3  # workers that a run may lose before it counts as failed
 
 
 class Sent:
@@ -27,16 +27,18 @@ class Sent:
 
     def __init__(self, client: Client, run: Run, folder: Path):
         self.run, self.folder, self.returncode = run, folder, None
-        self.future = client.submit(
-            one.record_of, run.tier, run.arm, run.role, run.rate, run.seed, key=run.name, retries=LOST, pure=False
-        )
+        given = (run.tier, run.arm, run.role, run.rate, run.seed)
+        self.future = client.submit(one.record_of, *given, key=f"{run.name} {code()}", pure=False)
 
     def poll(self) -> int | None:
         """None while it runs; 0 once its record is written; 1 if it failed."""
         if self.returncode is None and self.future.done():
-            self.returncode = 0 if self.future.status == "finished" else 1
-            if not self.returncode:
+            try:
                 records.write(self.run, self.future.result(), self.folder)
+                self.returncode = 0
+            except Exception as error:  # the run's own, whatever it was, or a record from another version
+                print(f"[study] {self.run.name}: {error}", file=sys.stderr)
+                self.returncode = 1
             self.future.release()
         return self.returncode
 
@@ -52,9 +54,12 @@ def sender(address: str) -> Iterator[tuple[Callable[[Run, Path], Sent], int]]:
     """What sends a run to the cluster at this address ("tcp://127.0.0.1:8786"), and how many it works on at a time.
 
     Raises:
-        OSError: nobody answers there, or the cluster has no worker.
+        OSError: nobody answers there, or the cluster has no worker, or one with several threads (two trainings in one
+            process would share torch's random numbers).
     """
     with Client(address, timeout="10s", set_as_default=False) as client:
-        if not (threads := sum(client.nthreads().values())):
-            raise OSError(f"the cluster at {address} has no worker: start some, `dask worker {address} --nthreads 1`")
-        yield (lambda run, folder: Sent(client, run, folder)), threads
+        workers = client.nthreads()
+        if not workers or max(workers.values()) > 1:
+            what = "a worker with several threads" if workers else "no worker"
+            raise OSError(f"the cluster at {address} has {what}: start them by `dask worker {address} --nthreads 1`")
+        yield (lambda run, folder: Sent(client, run, folder)), len(workers)

@@ -107,7 +107,7 @@ def start_by_data(model: Stack, images: Tensor, tolerance: float = 0.02, tries: 
     """Layer-sequential unit-variance start, in place (Mishkin & Matas 2016, algorithm 1).
 
     Each convolution becomes orthonormal, its bias zero; then from the first to the last it is divided by the standard
-    deviation of its output on these images until that is 1.
+    deviation of its output on these images until that is 1. (The last layer, which they treat alike, keeps its start.)
 
     Args:
         model: without skips and without normalization.

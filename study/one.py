@@ -1,5 +1,6 @@
 """One run in a process of its own: `python -m study.one FOLDER TIER ARM ROLE RATE SEED`; `make study` starts it."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,24 @@ __all__ = ["main", "record_of"]
 
 
 def record_of(tier: str, arm: str, role: str, rate: float, seed: int) -> dict[str, Any]:
-    """Make a run of the plan of a tier on this machine; its record."""
+    """Make a run of the plan of a tier on this machine; its record.
+
+    Raises:
+        OSError: the pictures of CIFAR-10 are not here, and nobody asked for the stand-in (`COURSE_DATA`).
+    """
     run = Run(arm, role, rate, seed, load_plan(tier).arms[arm], tier)
     torch.set_num_threads(run.settings["threads"])
-    return train(run, load(verbose=False), pick_device())
+    data = load(verbose=False)
+    if data.is_stand_in and os.environ.get("COURSE_DATA") != "stand-in":
+        raise OSError("CIFAR-10 is not on this machine: see data/README.md")
+    return train(run, data, pick_device())
 
 
 def main(folder: str, tier: str, arm: str, role: str, rate: str, seed: str) -> None:
     """Make a run, and write its record; arguments as text."""
     run = Run(arm, role, float(rate), int(seed), load_plan(tier).arms[arm], tier)
+    if run.name in records.of_plan(load_plan(tier), Path(folder)):
+        return  # somebody else was faster
     records.write(run, record_of(tier, arm, role, run.rate, run.seed), Path(folder))
 
 

@@ -28,7 +28,7 @@ CHOICES = {
 }
 # What an arm may set beside the plan's own defaults, and what it is when it does not.
 OTHER = {
-    "rate_of": "", "ghost": 0, "steps": 0, "noise": "", "precise": False, "renorm": False, "dropout": "",
+    "rate_of": "", "few": 0, "ghost": 0, "steps": 0, "noise": "", "precise": False, "renorm": False, "dropout": "",
     "learns": "all", "gamma": "ones", "threads": 1, "everything": False, "searches_epochs": 0,
 }  # fmt: skip
 
@@ -120,7 +120,11 @@ def estimands_of(question: Mapping[str, Any]) -> dict[str, Estimand]:
     """The estimands of a question, in the words of the claims; errors as `utils.claims.words.estimand_of`."""
     own = {"claims", "value"}
     return {
-        slug: estimand_of(slug, {"show": "points"} | {name: each for name, each in given.items() if name not in own})
+        slug: estimand_of(
+            slug,
+            ({} if given.get("scale") == "ratio" else {"show": "points"})
+            | {name: each for name, each in given.items() if name not in own},
+        )
         for slug, given in question["estimands"].items()
     }
 
@@ -166,13 +170,15 @@ def runs_of(plan: Plan, records: Mapping[str, Record], question: str, seeds: int
         seeds: final runs an arm, instead of the plan's.
     """
     asked = plan.questions[question]
-    for arm in arms_of(asked):
+    named = arms_of(asked)
+    lent = [other for arm in named if (other := plan.arms[arm]["rate_of"]) and other not in named]
+    for arm in [*lent, *named]:
         settings = plan.arms[arm]
         chosen = settings["rate_of"] or arm
         rate, missing = best_rate(plan.arms[chosen], of_role(records.values(), chosen, "search"))
         tried = [] if settings["rate_of"] else range(settings["searches"])
         runs = [Run(arm, "search", each, seed, settings, plan.tier) for seed in tried for each in missing]
-        if rate is not None:
+        if rate is not None and arm not in lent:
             roles = ["final", *(["twice"] if arm in asked.get("twice", []) else [])]
             count = settings["seeds"] if seeds is None else seeds
             # Other seeds than the search's: the rate was chosen on those.

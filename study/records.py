@@ -6,19 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from study.plan import OTHER, Plan, Record, Run
+from study.training import code
 from utils.files import atomic_file
 from utils.study import RECORDS, read_all, right_answers
 
-__all__ = ["RECORDS", "fits_plan", "read_all", "right_answers", "write"]
+__all__ = ["RECORDS", "fits_plan", "of_plan", "read_all", "right_answers", "write"]
 
 
 def write(run: Run, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:
-    """Keep a record under the run's name; it is there in full or not at all."""
-    kept = {**record, "settings": dict(run.settings)}
+    """Keep a record under the run's name; it is there in full or not at all.
+
+    Raises:
+        ValueError: it was made by another plan, or by other code: on a machine with another version of the course.
+    """
+    if record["settings"] != dict(run.settings) or record["code"] != code():
+        raise ValueError(f"{run.name} was made by another version of the course: use the same one on all machines")
     target = folder / run.arm / f"{run.name}.json"
     with atomic_file(target) as file:
-        file.write(json.dumps(kept, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+        file.write(json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n")
     return target
+
+
+def of_plan(plan: Plan, folder: Path = RECORDS) -> dict[str, Record]:
+    """Name of a run → its record, of those that belong to the plan as it is; errors as `read_all`."""
+    return {name: record for name, record in read_all(folder).items() if not fits_plan(record, plan)}
 
 
 def fits_plan(record: Record, plan: Plan) -> str:

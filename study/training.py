@@ -2,9 +2,11 @@
 
 import base64
 import contextlib
+import hashlib
 import time
 from collections.abc import Iterator
 from itertools import chain, repeat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from utils.data import Batches, ImageData
 from utils.machine import processor
 from utils.training import History, evaluate, fit
 
-__all__ = ["HELD_OUT", "train"]
+__all__ = ["HELD_OUT", "code", "train"]
 
 HELD_OUT = 5000  # of the training pictures: rates are chosen on them
 POINTS = 100  # of a loss curve in a record
@@ -61,10 +63,11 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
         only: so many epochs of it, for a comparison with its record; None for all.
 
     Returns:
-        A record, plain data: arm, role, rate, seed, epochs; `loss`, thinned; `validation` after each epoch; `norms`, of
-        all convolutions' weights together after each epoch; `training`, the accuracy on as many training pictures; and
-        of a final run `test`, `right` (a bit a test picture, packed, base64); `stopped`, why it ended early, or None;
-        what it ran on, and its seconds of processor time.
+        A record, plain data: arm, role, rate, seed, epochs, settings; `loss`, thinned; `validation` after each epoch;
+        `norms`, of all convolutions' weights together after each epoch; `training`, the accuracy on as many training
+        pictures; and of a final run `test`, `right` (a bit a test picture, packed, base64), of batch normalization also
+        `test anew`, the accuracy by statistics that were estimated anew; `stopped`, why it ended early, or None (a
+        network that broke down says class 0 of everything); what it ran on, and its seconds of processor time.
     """
     settings, start = run.settings, time.process_time()
     torch.manual_seed(run.seed)
@@ -95,18 +98,23 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
             _estimate_statistics(trained, parts["train"])
         validation.append(round(evaluate(trained, parts["validation"]), 5))
         norms.append(round(_norm(model), 4))
+    seen = _class_0(parts["seen"]).mean() if stopped else evaluate(trained, parts["seen"])
     record = {
         "arm": run.arm, "role": run.role, "rate": run.rate, "seed": run.seed, "epochs": run.epochs,
         "loss": _thinned(np.concatenate(losses)), "validation": validation, "norms": norms, "stopped": stopped,
-        "training": None if stopped else round(evaluate(trained, parts["seen"]), 5),
+        "training": round(float(seen), 5), "settings": dict(settings), "code": code(),
         "device": str(device), "threads": torch.get_num_threads(), "machine": processor(), "torch": torch.__version__,
         "precision": settings["precision"], "data": data.source if data.is_stand_in else "CIFAR-10",
     }  # fmt: skip
-    if run.role != "search" and not stopped:
-        right = _right(trained, parts["test"])
+    if run.role != "search":
+        right = _class_0(parts["test"]) if stopped else _right(trained, parts["test"])
         record["test"] = round(float(right.mean()), 5)
         record["pictures"] = len(right)
         record["right"] = base64.b64encode(np.packbits(right)).decode()
+        record["pixels"] = hashlib.sha256(data.test.images.numpy().tobytes()).hexdigest()[:16]
+        if settings["norm"] == "batch" and not stopped:
+            _estimate_statistics(trained, parts["train"])
+            record["test anew"] = round(evaluate(trained, parts["test"]), 5)
     if settings["learns"] != "all" and not stopped:
         gammas = torch.cat([m.weight.detach().abs() for m in model.modules() if isinstance(m, nn.BatchNorm2d)])
         record["small gammas"] = round((gammas < 0.01).double().mean().item(), 4)
@@ -120,6 +128,7 @@ def _parts(run: Run, data: ImageData, device: torch.device | str) -> dict[str, B
     images, labels = data.train.images, data.train.labels
     held = min(HELD_OUT, len(labels) // 10)
     kept = len(labels) if settings["everything"] and run.role != "search" else len(labels) - held
+    kept = min(kept, settings["few"] or kept)
 
     def batches(images: Tensor, labels: Tensor, size: int = 500, **options: Any) -> Batches:
         return Batches(images, labels, size, mean=mean, std=std, device=device, **options)
@@ -150,7 +159,9 @@ def _estimate_statistics(model: nn.Module, batches: Batches) -> None:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    model.train()
+    model.eval()  # no noise and no dropout: they are not there in evaluation either
+    for norm in norms:
+        norm.train()
     with torch.no_grad(), contextlib.closing(iter(batches)) as stream:
         for _ in range(max(1, PRECISE // batches.batch_size)):
             if (batch := next(stream, None)) is None:
@@ -165,6 +176,17 @@ def _right(model: nn.Module, batches: Batches) -> np.ndarray:
     """Which test pictures are told right, in the data's fixed order: bool, (N,)."""
     model.eval()
     return torch.cat([model(images).argmax(1) == labels for images, labels in batches]).cpu().numpy()
+
+
+def _class_0(batches: Batches) -> np.ndarray:
+    return torch.cat([labels == 0 for _, labels in batches]).cpu().numpy()
+
+
+def code() -> str:
+    """Of what a run is made by: a hash of the sources, so that two machines know whether they do the same."""
+    room = Path(__file__).resolve().parent
+    files = [*sorted(room.glob("*.py")), *(room.parent / "utils" / n for n in ("training.py", "models.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def _norm(model: Stack) -> float:

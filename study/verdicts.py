@@ -1,6 +1,7 @@
 """What the records say: each estimand of a plan with its verdict, and the claims that follow from them."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ def _runs(plan: Plan, records: Mapping[str, Record], arm: str, role: str) -> lis
     searched = of_role(every, chosen, "search")
     rate, _ = best_rate(plan.arms[chosen], searched)
     last = [record for record in of_role(every, arm, role) if record["rate"] == rate]
+    if len({record["pixels"] for record in last}) > 1:
+        raise ValueError(f"arm {arm}: its runs saw other test pictures than each other; delete those of one kind")
     return searched + last if rate is not None and len(last) >= settings["seeds"] else None
 
 
@@ -34,12 +37,17 @@ def _judged(plan: Plan, records: Mapping[str, Record], estimand: Estimand, value
     return judged(estimand, {arm: values(found, arm, value, role) for arm, found in runs.items()})
 
 
+def _alike(once: Judged, twice: Judged) -> bool:
+    """Whether two independent estimates may be of one effect."""
+    return abs(once.found.value - twice.found.value) <= 2 * math.hypot(once.found.error, twice.found.error)
+
+
 def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
     """What is known, as plain data.
 
     Returns:
         "estimands": question → slug → what was compared, the rule, the effect as text and as numbers, the verdict, the
-        epochs, and `lasts`, whether the effect at twice the epochs lies in the interval (None: not tried);
+        epochs, and `lasts`, whether the effect at twice the epochs may be the same (None: not tried);
         "claims": slug → the verdict, of claims all of whose estimands are known.
     """
     estimands: dict[str, dict[str, Any]] = {}
@@ -56,7 +64,7 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
                     "what": estimand.what, "rule": estimand.rule, "text": once.text, "verdict": once.verdict,
                     "value": value, "low": low, "high": high, "claims": given.get("claims", []),
                     "epochs": max(plan.arms[arm]["epochs"] for arm in estimand.arms),
-                    "lasts": None if twice is None else once.found.low <= twice.found.value <= once.found.high,
+                    "lasts": None if twice is None else _alike(once, twice),
                 }  # fmt: skip
     claims = {slug: together(verdicts) for slug, verdicts in about.items() if None not in verdicts}
     return {"estimands": estimands, "claims": claims}

@@ -13,13 +13,16 @@ down what the records say: study/verdicts.json, for the cards of the claims, and
 
 import argparse
 import contextlib
+import signal
 import sys
 import time
+
+from filelock import FileLock, Timeout
 
 from study import check, records, schedule, verdicts
 from study.plan import PlanError, load_plan
 from tools.files import between_markers, write
-from utils.study import STUDY, TIERS, read_all
+from utils.study import STUDY, TIERS
 
 BEGIN, END = "<!-- answers -->", "<!-- /answers -->"
 
@@ -39,7 +42,7 @@ def main(arguments, tiers=TIERS, out=STUDY):
         plan = load_plan(options.tier)
         if unknown := sorted(set(options.questions) - plan.questions.keys()):
             raise PlanError(f"no question {', '.join(unknown)}; there are: {', '.join(plan.questions)}")
-        done = read_all(folder)
+        done = records.of_plan(plan, folder)
         if options.check:
             return compare(plan, done, options.check)
         questions = options.questions or list(plan.questions)
@@ -47,7 +50,7 @@ def main(arguments, tiers=TIERS, out=STUDY):
             finished, left, seconds = schedule.estimate(plan, [question], done, options.seeds)
             print(f"[study] {question:<12} {finished:4} done, {left:4} left, about {seconds / 3600:5.1f} h of one core")
         failed = 0 if options.list else make(plan, questions, folder, options)
-        tell(plan, read_all(folder), out)
+        tell(plan, records.of_plan(plan, folder), out)
     except (OSError, ValueError) as error:
         print(f"[study] {error}", file=sys.stderr)
         return 2
@@ -61,13 +64,31 @@ def make(plan, questions, folder, options):
         from study.cluster import sender  # here, for Dask takes a second to import
 
         here = sender(options.scheduler)
-    with here as (begin, jobs):
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    with alone(lock), here as (begin, jobs):
         failed = schedule.work(
-            lambda: schedule.due(plan, questions, read_all(folder), options.seeds),
+            lambda: schedule.due(plan, questions, records.of_plan(plan, folder), options.seeds),
             folder, jobs, say=lambda text: print(text, flush=True), begin=begin,
         )  # fmt: skip
     print(f"[study] {time.monotonic() - begun:.0f} s; {failed} runs failed")
     return failed
+
+
+@contextlib.contextmanager
+def alone(lock):
+    """While nobody else makes the same runs; being told to end is as good as Ctrl-C."""
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise OSError("another `make study` is at work in this folder") from error
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def tell(plan, done, out):

@@ -80,9 +80,7 @@ def of_role(records: Iterable[Record], arm: str, role: str) -> list[Record]:
 
 
 def right_answers(record: Record) -> np.ndarray:
-    """Which test pictures a final run told right: bool, (pictures,); of one that diverged, none."""
-    if record["stopped"]:
-        return np.zeros(0, dtype=bool)
+    """Which test pictures a final run told right: bool, (pictures,)."""
     bits = np.frombuffer(base64.b64decode(record["right"]), dtype=np.uint8)
     return np.unpackbits(bits, count=record["pictures"]).astype(bool)
 
@@ -93,29 +91,37 @@ def values(records: Iterable[Record], arm: str, value: str = "test", role: str =
     Args:
         records: all there are.
         arm: its slug.
-        value: "test", whether each test picture was right, (seeds, pictures), of runs that diverged by guessing none;
-            "gap", the accuracy on training pictures minus that on test pictures, (seeds,); "best rate" or "usable
-            rate", of the search, (seeds,): the rate with the best accuracy on held-out pictures, the largest one that
-            ends above half of it.
+        value: "test", whether each test picture was right, (seeds, pictures); "gap", the accuracy on training pictures
+            minus that on test pictures, (seeds,); "curve", the mean accuracy on held-out pictures over all epochs,
+            (seeds,); "usable rate", of the search, (seeds,): the largest rate that ends above half of the best accuracy
+            on held-out pictures, interpolated between the rates that were tried.
         role: "final" or "twice".
     """
-    if value.endswith("rate"):
-        return _rates(of_role(records, arm, "search"), value)
+    if value == "usable rate":
+        return _usable_rates(of_role(records, arm, "search"))
     found = of_role(records, arm, role)
     if value == "gap":
         return np.array([record["training"] - record["test"] for record in found])
-    rows = [right_answers(record) for record in found]
-    pictures = max(map(len, rows), default=0)
-    return np.array([row if len(row) else np.zeros(pictures, dtype=bool) for row in rows])
+    if value == "curve":
+        return np.array([np.mean(record["validation"] or [0.1]) for record in found])
+    return np.array([right_answers(record) for record in found])
 
 
-def _rates(searched: Iterable[Record], value: str) -> np.ndarray:
+def _usable_rates(searched: Iterable[Record]) -> np.ndarray:
     scores: dict[int, dict[float, float]] = {}
     for record in searched:
         scores.setdefault(record["seed"], {})[record["rate"]] = 0.0 if record["stopped"] else record["validation"][-1]
-    if value == "best rate":
-        return np.array([max(each, key=each.get) for each in scores.values()])
-    return np.array([max(r for r in each if each[r] > USABLE * max(each.values())) for each in scores.values()])
+    found = []
+    for of_seed in scores.values():
+        rates, ends = np.array(sorted(of_seed)), np.array([of_seed[rate] for rate in sorted(of_seed)])
+        edge = USABLE * ends.max()
+        last = int(np.flatnonzero(ends >= edge)[-1])
+        if last + 1 == len(rates):
+            found.append(rates[last])
+            continue
+        share = (ends[last] - edge) / (ends[last] - ends[last + 1])  # of the way to the next rate
+        found.append(rates[last] * (rates[last + 1] / rates[last]) ** share)
+    return np.array(found)
 
 
 def curves(arm: str, role: str = "final") -> np.ndarray:
