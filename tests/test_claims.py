@@ -14,7 +14,7 @@ import pytest
 from claim_lessons import ARMS, BOTH, CAVEAT, FACT, GAP, HEAD, OPEN, displayed
 from nbval.plugin import get_sanitize_patterns
 
-from utils import data
+from utils import data, study
 from utils.claims import VERDICTS, Board, ClaimError, board, claim, collect, records, seeds
 from utils.claims.board import holm
 from utils.claims.made import claim_of
@@ -263,9 +263,11 @@ def test_only_the_data_set_in_use_can_contradict(course, monkeypatch):
 
 
 def test_recording_keeps_what_was_measured_and_contradicts_nothing(course, monkeypatch, tmp_path):
-    course.record()
+    course.record(arms={"an arm that is no longer there": [1, 2, 3]})
     monkeypatch.setenv("COURSE_RECORD", str(tmp_path))
-    shown(arms=SAME)
+    with displayed() as outputs:
+        claim("slower", SAME)
+    assert outputs == []
     assert json.loads((tmp_path / "slower.json").read_text())[data.in_use()]["with"] == "60 60 61 59 60"
 
 
@@ -304,6 +306,25 @@ def test_a_card_escapes_what_it_shows(course):
     assert nasty in unescape(html)
     assert "<script" not in html
     assert "<script" not in board()._repr_html_()
+
+
+def test_card_and_board_show_what_the_study_found(course, monkeypatch):
+    course.write(HEAD + GAP)
+    course.record()
+    assert "After hours" not in shown().data["text/html"]  # nothing is asked of it
+    monkeypatch.setattr(study, "estimands_about", lambda slug: [("order", "gap")])
+    monkeypatch.setattr(study, "verdicts", lambda: {"claims": {}, "estimands": {}})
+    assert "has not come to the end of its question “order”" in shown().data["text/html"]
+    assert "not run yet" in board()._repr_html_()
+    answer = {"what": "before minus after", "rule": "above 1.0 points", "text": "3.0 points [2.0, 4.0]", "epochs": 10}
+    for lasts in (True, None, False):
+        known = {"claims": {"slower": UNDECIDED}, "estimands": {"order": {"gap": {**answer, "lasts": lasts}}}}
+        monkeypatch.setattr(study, "verdicts", lambda known=known: known)
+        card = unescape(shown().data["text/html"])
+        assert "before minus after: 3.0 points [2.0, 4.0] (above 1.0 points)" in card
+        assert ("At twice the epochs it is another effect" in card) == (lasts is False)
+    assert board()._repr_html_().count("? undecided at this scale") == 1
+    assert board().markdown(measured=True).count("? undecided at this scale") == 1
 
 
 @pytest.mark.parametrize("color", sorted({color for _, color in VERDICTS.values()}))

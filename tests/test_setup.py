@@ -357,7 +357,7 @@ def test_the_stages_of_make_test(tmp_path):
 def test_the_parts_of_make_test():
     assert {only: [name for name, *_ in test_tool.stages(ROOT, 2, only)] for only in test_tool.CHOICES} == {
         "notebooks": ["data", "tests of the data", "notebooks"],
-        "handouts": ["data", "making of handouts", "handouts"],
+        "handouts": ["data", "tests of the data", "making of handouts", "handouts"],
         "proofs": ["data", "proofs"],
         "lint": ["ruff", "ruff's format"],
     }

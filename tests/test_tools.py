@@ -288,6 +288,7 @@ BREAKABLE = """import json, os
 from pathlib import Path
 
 effect = 40
+assert effect == 40
 rows = {"without": " ".join(str(20 + effect + i) for i in range(5)), "with": "20 21 22 23 24"}
 Path(os.environ["COURSE_RECORD"], "slower.json").write_text(json.dumps({"CIFAR-10": rows}))"""
 

@@ -75,12 +75,12 @@ def instructor(notebook, exercises, texts):
         if cell.cell_type == "markdown":
             cell.source = moved(cell.source)
         if cell.id in texts and (remark := texts[cell.id].remark):
-            cells.append(new_markdown_cell(f"**For the lecturer.** {remark}", id=f"{cell.id}-remark", metadata=NOTES))
+            cells.append(new_markdown_cell(f"**For the lecturer.** {remark}", id=f"remark-{cell.id}", metadata=NOTES))
         cells.append(cell)
         if "solution" in tags(cell):
             cell.metadata["tags"] = [tag for tag in tags(cell) if tag != "hide-input"]
             cell.metadata.pop("jupyter", None)
-            cells.append(new_markdown_cell(remarks(*next(left)), id=f"{cell.id}-remarks", metadata=NOTES))
+            cells.append(new_markdown_cell(remarks(*next(left)), id=f"remarks-{cell.id}", metadata=NOTES))
     made.cells = cells
     return made
 

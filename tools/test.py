@@ -3,7 +3,7 @@
     python -m tools.test              everything but what takes long or needs a browser
     python -m tools.test --notebooks  the notebooks, and the tests that depend on the data in use
     python -m tools.test --handouts   what `make handouts` gives away, executed as a learner gets it: every cell runs,
-                                      and every check says "not solved yet"
+                                      and every check says "not solved yet"; and the tests of the data
     python -m tools.test --proofs     all unit tests with their coverage, also those marked `proof`, which take long,
                                       and `browser`, which need one
     python -m tools.test --lint       ruff's rules and its format, notebooks included
@@ -34,6 +34,7 @@ CHOICES = {
 LONG_FIRST = (
     "what_does_it_do_to_a_network",
     "how_large_a_learning_rate_does_it_buy_and_why",
+    "what_is_a_learning_rate_worth",
     "what_must_the_gradient_know",
     "does_it_tame_152_layers",
     "why_does_it_fail_in_eval_mode",
@@ -86,15 +87,17 @@ def stages(root, available, only=""):
         "-v", "--nbval", "--nbval-current-env",
         "--nbval-sanitize-with", "tests/nbval_sanitize.cfg", "--nbval-cell-timeout", str(CELL_SECONDS), *options,
     ]  # fmt: skip
+    of_data = ("tests of the data", [*unit, "-m", "data and not proof and not browser"], env)
     if only == "handouts":
         making = ("making of handouts", [*python, "tools.handouts", "--expect"], {})
-        return [data, making, ("handouts", [*python, "pytest", "build/handouts-test", *compared], notebook_env)]
+        handouts = ("handouts", [*python, "pytest", "build/handouts-test", *compared], notebook_env)
+        return [data, of_data, making, handouts]
     paths = [path.relative_to(root).as_posix() for path in paths] or ["notebooks"]  # with no path, pytest takes others
     # By itself xdist would take those with most cells first.
     ordered = ["--no-loadscope-reorder"] if "loadfile" in options else []
     notebooks = ("notebooks", [*python, "pytest", *paths, *compared, *ordered], notebook_env)
     if only == "notebooks":
-        return [data, ("tests of the data", [*unit, "-m", "data and not proof and not browser"], env), notebooks]
+        return [data, of_data, notebooks]
     return [data, *ruff, ("unit tests", [*unit, "-m", "not proof and not browser"], env), notebooks]
 
 

@@ -1,134 +1,141 @@
-"""The exercises of notebook 09: comparing over learning rates, and steps along the gradient."""
+"""The exercises of notebook 09: effective learning rates."""
 
 from copy import deepcopy
-from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.exercises.definitions import Code
-from utils.exercises.differences import compare
+from utils.exercises.definitions import Code, Unusable
 
 __all__ = ["EXERCISES"]
 
-INF, NAN = float("inf"), float("nan")
+
+# --- 9.2 instead_of_decay
 
 
-# --- 9.2 best_rates
+def schedule(rate: float, decay: float, steps: int, powers=lambda step: 2 * step + 1) -> list[float]:
+    """A right answer; `powers` of 1/(1 − ηλ) at each step."""
+    return [rate / (1 - rate * decay) ** powers(step) for step in range(steps)]
 
 
-def made_losses() -> dict[str, tuple[Tensor, Tensor]]:
-    """Where only some seeds broke down, they left NaN: a mask and `nanmean` then give the same mean of the others."""
-    rates = torch.tensor([0.01, 0.03, 0.1, 0.3])
-    sound = torch.tensor(
-        [
-            [[2.2, 2.0, 1.7, 1.9], [2.1, 1.9, 1.8, 1.4], [2.2, 2.1, 1.6, 2.0]],  # a single seed is best at 0.3
-            [[1.9, 1.5, 1.8, 2.2], [1.8, 1.6, 1.7, 2.1], [1.9, 1.6, 1.0, 2.3]],  # lowest mean at 0.1, maximum at 0.03
-        ]
-    )
-    broken = torch.tensor(
-        [
-            [[2.2, 2.0, 1.2, NAN], [2.1, 2.0, NAN, INF]],  # the best mean of those that are left: at 0.1
-            [[2.2, 1.9, 1.8, 1.1], [2.1, 1.9, 2.0, NAN]],
-            [[NAN, 2.2, 1.9, INF], [2.2, 2.1, 2.0, INF]],
-        ]
-    )
-    nothing = torch.tensor([[[NAN, INF, NAN], [2.0, NAN, INF]], [[2.0, 1.7, 1.9], [2.0, 1.8, NAN]]])
+def try_schedule(answer, *arguments) -> dict:
+    result = answer(*arguments)
+    if result is None or isinstance(result, (int, float)):
+        raise Unusable("Return a list of learning rates, one for each step.")
+    return {"rates": torch.as_tensor([float(each) for each in result], dtype=torch.float64)}
+
+
+# --- 9.3 sizeless
+
+
+def network(kind: str) -> nn.Module:
+    """A network whose parameters are all far from 0, after a few batches, in evaluation mode."""
+    torch.manual_seed(0)
+    made = {
+        "convolutions": lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(),
+            nn.Linear(64, 5)),
+        "groups and a linear layer": lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 8, 3, bias=False), nn.GroupNorm(2, 8), nn.ReLU(),
+            nn.Flatten(), nn.Linear(128, 6), nn.BatchNorm1d(6)),
+    }[kind]()  # fmt: skip
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter += 0.3 * parameter.sign() + 0.2
+    for seed in range(2):
+        made(pictures(seed))
+    return made.eval()
+
+
+def pictures(seed: int) -> Tensor:
+    return torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def sizeless(network: nn.Module, x: Tensor, copy: bool = True, training: bool = True, back: bool = True) -> list[str]:
+    """A right answer, and by its options some wrong ones."""
+    tried = deepcopy(network) if copy else network
+    tried.train(training)
+    before, found = tried(x), []
+    for name, parameter in tried.named_parameters():
+        parameter *= 2
+        if (tried(x) - before).abs().max() <= 1e-3 * before.abs().max():
+            found.append(name)
+        if back:
+            parameter /= 2
+    return found
+
+
+def try_sizeless(answer, network: nn.Module, x: Tensor) -> dict:
+    """The names, and whether the network is as it was."""
+    state, mode = deepcopy(network.state_dict()), network.training
+    found = answer(network, x)
+    if not isinstance(found, (list, tuple)) or not all(isinstance(name, str) for name in found):
+        raise Unusable("Return a list of names, as `named_parameters` has them.")
+    parameters = dict(network.named_parameters())
+    now = network.state_dict()
+    changed = {name for name in state if not torch.allclose(state[name], now[name], rtol=1e-4, atol=1e-6)}
+    known = list(dict(network.named_parameters()))
     return {
-        "two networks, nothing broke down": (sound, rates),
-        "three networks, with breakdowns": (broken, rates),
-        "a network that broke down at every rate": (nothing, torch.tensor([0.1, 1.0, 10.0])),
+        "names": ", ".join(sorted(found, key=lambda name: known.index(name) if name in known else len(known))),
+        "parameters as they were": not changed & parameters.keys(),
+        "statistics as they were": not changed - parameters.keys(),
+        "mode as it was": network.training == mode,
     }
 
 
-def best_rates(losses: Tensor, rates: Tensor, over_seeds=torch.mean, none_left: bool = True) -> Tensor:
-    """A right answer. over_seeds: what becomes of axis 1; none_left: whether it sees that no rate is left."""
-    loss = over_seeds(losses, 1).nan_to_num(nan=INF, posinf=INF)
-    best = rates[loss.argmin(1)]
-    return torch.where(loss.isfinite().any(1), best, 0.0) if none_left else best
+@torch.no_grad()
+def by_doubling_in_place(network: nn.Module, x: Tensor) -> list[str]:
+    """The parameters are put back, the statistics and the mode are not."""
+    mode = network.training
+    found = sizeless(network, x, copy=False)
+    network.train(mode)
+    return found
 
 
-# --- 9.3 losses_along
+@torch.no_grad()
+def without_putting_back(network: nn.Module, x: Tensor) -> list[str]:
+    found = sizeless(network, x)
+    network[0].weight *= 2
+    return found
 
 
-def made_network(norm: bool, seed: int) -> tuple[nn.Module, Tensor, Tensor]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers = [nn.Linear(4, 6), nn.BatchNorm1d(6) if norm else nn.Identity(), nn.Tanh(), nn.Linear(6, 3)]
-        return nn.Sequential(*layers), 2 * torch.randn(8, 4), torch.arange(8) % 3
-
-
-def try_walk(answer, network: nn.Module, x: Tensor, y: Tensor, etas: list[float]) -> dict:
-    """The losses; if they are right, whether the weights are what they were; if so, what is in `.grad`."""
-    before = deepcopy(network)
-    losses = answer(network, x, y, etas)
-    if compare(losses, walked(deepcopy(before), x, y, etas)):
-        return {"losses": losses}
-    pairs = list(zip(before.parameters(), network.parameters(), strict=True))
-    if not all(torch.equal(old, new) for old, new in pairs):
-        return {"losses": losses, "weights afterwards": "changed"}
-    left = any(new.grad is not None and new.grad.any() for _, new in pairs)
-    return {"losses": losses, "weights afterwards": "as before", "`.grad` afterwards": "full" if left else "empty"}
-
-
-def walked(
-    network: nn.Module, x: Tensor, y: Tensor, etas: list[float], sign=-1.0, again=False, back=True, end=True
-) -> Tensor:
-    """A right answer, each step of which a mistake may change.
-
-    again: the gradient is taken anew at each place; back: each step begins at the start; end: the weights are put
-    back at the end.
-    """
-    parameters, losses = list(network.parameters()), []
-    start = [parameter.detach().clone() for parameter in parameters]
-    gradients = torch.autograd.grad(F.cross_entropy(network(x), y), parameters)
-    for eta in etas:
-        if again:
-            gradients = torch.autograd.grad(F.cross_entropy(network(x), y), parameters)
-        with torch.no_grad():
-            for parameter, old, gradient in zip(parameters, start, gradients, strict=True):
-                parameter.copy_((old if back else parameter) + sign * eta * gradient)
-            losses.append(F.cross_entropy(network(x), y))
-    if end:
-        for parameter, old in zip(parameters, start, strict=True):
-            parameter.data.copy_(old)
-    return torch.stack(losses)
-
-
-def gradient_left(network: nn.Module, x: Tensor, y: Tensor, etas: list[float]) -> Tensor:
-    losses = walked(network, x, y, etas)
-    F.cross_entropy(network(x), y).backward()
-    return losses
+def with_another_mode(network: nn.Module, x: Tensor) -> list[str]:
+    found = sizeless(network, x)
+    network.train(not network.training)
+    return found
 
 
 EXERCISES = {
-    "best-rate-with-breakdowns": Code(
-        truth=best_rates,
-        cases=made_losses,
-        axes=("network",),
-        mistakes={
-            "nan_wins": lambda losses, rates: rates[losses.mean(1).argmin(1)],
-            "no_way_out": partial(best_rates, none_left=False),
-            "survivors": partial(best_rates, over_seeds=torch.nanmean),
-            "best_seed": partial(best_rates, over_seeds=torch.amin),
-            "places": lambda losses, rates: best_rates(losses, torch.arange(float(len(rates)))),
-        },
-    ),
-    "how-far-does-the-promise-hold": Code(
-        truth=walked,
-        trial=try_walk,
+    "schedule-instead-of-decay": Code(
+        truth=schedule,
+        trial=try_schedule,
         cases=lambda: {
-            "a plain network": (*made_network(False, 1), [0.1, 0.5, 2.0]),
-            "a normalized network": (*made_network(True, 2), [0.3, 1.0, 3.0, 0.1]),
+            "a rate of 0.1, a decay of 0.5 and five steps": (0.1, 0.5, 5),
+            "a rate of 0.2, a decay of 0.01 and one step": (0.2, 0.01, 1),
         },
         axes=("step",),
         mistakes={
-            "from_step_to_step": partial(walked, back=False),
-            "training": partial(walked, back=False, again=True),
-            "uphill": partial(walked, sign=1.0),
-            "not_back": partial(walked, end=False),
-            "gradient_left": gradient_left,
+            "late": lambda *given: schedule(*given, powers=lambda step: 2 * step),
+            "once": lambda *given: schedule(*given, powers=lambda step: step + 1),
+            "falling": lambda *given: schedule(*given, powers=lambda step: -2 * step - 1),
+            "constant": lambda rate, decay, steps: [rate] * steps,
+            "one_more": lambda rate, decay, steps: schedule(rate, decay, steps + 1),
+        },
+    ),
+    "whose-size-is-forgotten": Code(
+        truth=sizeless,
+        trial=try_sizeless,
+        cases=lambda: {
+            f"a network, {kind}": (network(kind), pictures(7)) for kind in ("convolutions", "groups and a linear layer")
+        },
+        mistakes={
+            "kernels": lambda net, x: [name for name, p in net.named_parameters() if p.ndim == 4],
+            "evaluation": lambda net, x: sizeless(net, x, training=False),
+            "together": lambda net, x: sizeless(net, x, back=False),
+            "left_doubled": without_putting_back,
+            "moved": by_doubling_in_place,
+            "mode": with_another_mode,
         },
     ),
 }

@@ -1,173 +1,158 @@
 """Answers to the exercises of notebook 10."""
 
+from copy import deepcopy
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from utils.exercises.definitions import Answers
+
+INF, NAN = float("inf"), float("nan")
 
 # --- 10.2
 
 
-def by_sums(network, x, y, size):
-    network.zero_grad(set_to_none=False)
-    for start in range(0, len(x), size):
-        loss = F.cross_entropy(network(x[start : start + size]), y[start : start + size], reduction="sum")
-        (loss / y.numel()).backward()
+def in_a_loop(losses, rates):
+    best = []
+    for network in losses:
+        usable = [(network[:, i].mean(), rates[i]) for i in range(len(rates)) if network[:, i].isfinite().all()]
+        best.append(min(usable)[1] if usable else torch.tensor(0.0))
+    return torch.stack(best)
 
 
-def layer_by_layer(network, x, y, size):
-    network.zero_grad()
-    for part, target in zip(x.split(size), y.split(size), strict=True):
-        share = len(part) / len(x)
-        for layer in network:
-            part = layer(part)
-        (F.cross_entropy(part, target) * share).backward()
+def in_numpy(losses, rates):
+    a = losses.numpy()
+    usable = np.isfinite(a).all(axis=1)
+    mean = np.where(usable, np.where(np.isfinite(a), a, 0).mean(axis=1), np.inf)
+    return np.where(usable.any(axis=1), rates.numpy()[mean.argmin(axis=1)], 0.0)
 
 
-def by_autograd(network, x, y, size):
-    """The gradients of each piece, averaged by hand."""
-    parameters = list(network.parameters())
-    totals = [torch.zeros_like(p) for p in parameters]
-    for part, target in zip(x.split(size), y.split(size), strict=True):
-        gradients = torch.autograd.grad(F.cross_entropy(network(part), target), parameters)
-        for total, g in zip(totals, gradients, strict=True):
-            total += g * len(target)
-    for p, total in zip(parameters, totals, strict=True):
-        p.grad = total / len(x)
+def always_one(losses, rates):
+    mean = losses.mean(1)
+    mean[mean.isnan()] = INF
+    return rates[mean.argmin(1)]
 
 
-def divided_by_the_pieces(network, x, y, size):
-    network.zero_grad()
-    pieces = x.split(size)
-    for part, target in zip(pieces, y.split(size), strict=True):
-        (F.cross_entropy(network(part), target) / len(pieces)).backward()
+def over_survivors(losses, rates):
+    finite = losses.isfinite()
+    mean = torch.where(finite, losses, torch.zeros(())).sum(1) / finite.sum(1)  # 0 / 0 where none is left
+    mean[mean.isnan()] = INF
+    best = rates[mean.argmin(1)].clone()
+    best[~mean.isfinite().any(1)] = 0
+    return best
 
 
-def in_chunks(network, x, y, size):
-    """`size` is the number of pieces here."""
-    network.zero_grad()
-    for part, target in zip(x.chunk(size), y.chunk(size), strict=True):
-        (F.cross_entropy(network(part), target) * len(part) / len(x)).backward()
+def worst_seed(losses, rates):
+    return in_a_loop(losses.amax(1, keepdim=True), rates)
 
 
-def losses_collected(network, x, y, size):
-    network.zero_grad()
-    loss = 0
-    for part, target in zip(x.split(size), y.split(size), strict=True):
-        loss = loss + F.cross_entropy(network(part), target) * len(part) / len(x)
-    loss.backward()
+def nan_if_none(losses, rates):
+    best = in_a_loop(losses, rates)
+    return torch.where(best > 0, best, NAN)
 
 
-def graphs_retained(network, x, y, size):
-    network.zero_grad()
-    losses = []
-    for part, target in zip(x.split(size), y.split(size), strict=True):
-        losses.append(F.cross_entropy(network(part), target) * len(part) / len(x))
-        losses[-1].backward(retain_graph=True)
-
-
-def a_step_each(network, x, y, size):
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    for part, target in zip(x.split(size), y.split(size), strict=True):
-        optimizer.zero_grad()
-        F.cross_entropy(network(part), target).backward()
-        optimizer.step()
-
-
-def full_pieces(network, x, y, size):
-    network.zero_grad()
-    for i in range(len(x) // size):
-        part, target = x[i * size : (i + 1) * size], y[i * size : (i + 1) * size]
-        (F.cross_entropy(network(part), target) * size / len(x)).backward()
-
-
-def returns_them(network, x, y, size):
-    network.zero_grad()
-    return torch.autograd.grad(F.cross_entropy(network(x), y), list(network.parameters()))
+def in_place(losses, rates):
+    losses[~losses.isfinite()] = INF
+    mean = losses.mean(1)
+    return torch.where(mean.isfinite().any(1), rates[mean.argmin(1)], 0.0)
 
 
 # --- 10.3
 
 
-def others(x):
-    return [0, *range(2, x.dim())]
+def by_vectors(network, x, y, etas):
+    network.zero_grad()
+    F.cross_entropy(network(x), y).backward()
+    gradient = torch.cat([p.grad.flatten() for p in network.parameters()])
+    network.zero_grad()
+    start = parameters_to_vector(network.parameters()).detach().clone()
+    losses = []
+    for eta in etas:
+        vector_to_parameters(start - eta * gradient, network.parameters())
+        losses.append(F.cross_entropy(network(x), y).item())
+    vector_to_parameters(start, network.parameters())
+    return torch.tensor(losses)
 
 
-def by_pytorch(x, size):
-    starts = [size * k for k in range(len(x) // size)]
-    pairs = zip(starts, [*starts[1:], len(x)], strict=True)
-    return torch.cat([F.batch_norm(x[a:b], None, None, training=True, eps=1e-5) for a, b in pairs])
+def on_copies(network, x, y, etas, walked=None):
+    """What is walked is a copy, unless another network is given."""
+    losses = []
+    for eta in etas:
+        copy = walked or deepcopy(network)
+        optimizer = torch.optim.SGD(copy.parameters(), lr=eta)
+        optimizer.zero_grad()
+        F.cross_entropy(copy(x), y).backward()
+        optimizer.step()
+        losses.append(F.cross_entropy(copy(x), y).item())
+    return losses
 
 
-def in_numpy(x, size):
-    a = x.numpy()
-    pieces = np.split(a, [size * k for k in range(1, len(a) // size)])
-    axes = tuple(others(x))
-    return np.concatenate(
-        [(p - p.mean(axes, keepdims=True)) / np.sqrt(p.var(axes, keepdims=True) + 1e-5) for p in pieces]
-    )
+def training(network, x, y, etas):
+    return on_copies(network, x, y, etas, walked=network)
 
 
-def normal(ghost, eps=1e-5, dims=None):
-    dims = others(ghost) if dims is None else dims
-    return (ghost - ghost.mean(dims, keepdim=True)) / torch.sqrt(ghost.var(dims, False, keepdim=True) + eps)
+@torch.no_grad()
+def step(network, gradients, eta):
+    for p, g in zip(network.parameters(), gradients, strict=True):
+        p += eta * g
 
 
-def cut(x, size):
-    first = [x[k * size : (k + 1) * size] for k in range(len(x) // size - 1)]
-    return [*first, x[len(first) * size :]]
+def there_and_back(network, x, y, etas):
+    gradients, losses = torch.autograd.grad(F.cross_entropy(network(x), y), list(network.parameters())), []
+    for eta in etas:
+        step(network, gradients, -eta)
+        losses.append(F.cross_entropy(network(x), y).item())
+        step(network, gradients, eta)
+    return losses
 
 
-def as_in_the_notebook(x, size):
-    groups = x.view(-1, size, *x.shape[1:])
-    return normal(groups, dims=(1, *range(3, groups.ndim))).flatten(0, 1)
+def by_backward(network, x, y, etas, reset=True):
+    F.cross_entropy(network(x), y).backward()
+    start, losses = deepcopy(network.state_dict()), []
+    for eta in etas:
+        step(network, [p.grad for p in network.parameters()], -eta)
+        losses.append(F.cross_entropy(network(x), y).item())
+        if reset:
+            network.load_state_dict(start)
+    return losses
 
 
-def for_pictures(x, size):
-    return torch.cat([normal(ghost, dims=(0, 2, 3)) for ghost in cut(x, size)])
+def onwards(network, x, y, etas):
+    return by_backward(network, x, y, etas, reset=False)
 
 
-def last_one_apart(x, size):
-    """Where the last ghost begins is only found if there is one before it."""
-    normalized = []
-    for k in range(len(x) // size - 1):
-        end = (k + 1) * size
-        normalized.append(normal(x[k * size : end]))
-    return torch.cat([*normalized, normal(x[end:])])
+def recorded(network, x, y, etas):
+    gradients = torch.autograd.grad(F.cross_entropy(network(x), y), list(network.parameters()))
+    for p, g in zip(network.parameters(), gradients, strict=True):
+        p -= etas[0] * g
 
 
-def without_eps(x, size):
-    return torch.cat([normal(ghost, eps=0) for ghost in cut(x, size)])
-
-
-def in_place(x, size):
-    for ghost in cut(x, size):
-        ghost.copy_(normal(ghost))
-    return x
+def changes(network, x, y, etas):
+    return torch.tensor(on_copies(network, x, y, etas)) - F.cross_entropy(network(x), y).detach()
 
 
 ANSWERS = {
-    "accumulate-and-leave-nothing-out": Answers(
-        right=[by_sums, layer_by_layer, by_autograd],
+    "best-rate-with-breakdowns": Answers(
+        right=[in_a_loop, in_numpy],
         wrong=[
-            ("equal_weights", divided_by_the_pieces),
-            ("all_at_once", losses_collected),
-            ("all_at_once", graphs_retained),
-            ("step", a_step_each),
-            ("wrong_values", full_pieces),
-            ("wrong_values", in_chunks),
-            ("unusable", returns_them),
+            ("no_way_out", always_one),
+            ("survivors", over_survivors),
+            ("wrong_values", worst_seed),
+            ("nan", nan_if_none),
+            ("changes_input", in_place),
         ],
     ),
-    "ghosts-of-any-batch": Answers(
-        right=[by_pytorch, in_numpy],
+    "how-far-does-the-promise-hold": Answers(
+        right=[by_vectors, on_copies],
         wrong=[
-            ("does_not_divide", as_in_the_notebook),
-            ("only_pictures", for_pictures),
-            ("wrong_values", without_eps),
-            ("raises", last_one_apart),
-            ("changes_input", in_place),
+            ("training", training),
+            ("from_step_to_step", onwards),
+            ("not_back", there_and_back),
+            ("gradient_left", by_backward),
+            ("recorded", recorded),
+            ("wrong_values", changes),
         ],
     ),
 }

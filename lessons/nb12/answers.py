@@ -2,98 +2,93 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from utils.exercises.definitions import Answers
 
-# --- one-share-after-the-other
+
+def normalize(x, dims):
+    """As in the notebook."""
+    x = x - x.mean(dims, keepdim=True)
+    return x / (x.square().mean(dims, keepdim=True) + 1e-5).sqrt()
 
 
-def by_one_distance(one, other):
-    """Chan, Golub and LeVeque's form."""
-    n = one[0] + other[0]
-    delta = other[1] - one[1]
-    return n, one[1] + delta * other[0] / n, one[2] + other[2] + delta**2 * (one[0] * other[0] / n)
+# --- tokens
 
 
-def in_numpy(one, other):
-    counts = np.array([[one[0]], [other[0]]], dtype=float)
-    means = np.stack([one[1].numpy(), other[1].numpy()])
-    m2s = np.stack([one[2].numpy(), other[2].numpy()])
-    mean = np.average(means, axis=0, weights=counts[:, 0])
-    return counts.sum(), mean, (m2s + counts * (means - mean) ** 2).sum(0)
+def by_pytorch(x):
+    return F.layer_norm(x, x.shape[-1:])
 
 
-def by_sums_of_squares(one, other):
-    n = one[0] + other[0]
-    mean = sum(count * mean for count, mean, _ in (one, other)) / n
-    squares = sum(m2 + count * mean**2 for count, mean, m2 in (one, other))
-    return [torch.tensor(n), mean, squares - n * mean**2]
+def in_numpy(x):
+    a = x.numpy()
+    return (a - a.mean(2, keepdims=True)) / np.sqrt(a.var(2, keepdims=True) + 1e-5)
 
 
-def weights_exchanged(one, other):
-    (n, a, s), (k, b, t) = one, other
-    mean = (k * a + n * b) / (n + k)
-    return n + k, mean, s + t + n * (a - mean) ** 2 + k * (b - mean) ** 2
+def by_std(x):
+    return (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-5)
 
 
-def by_ratio(one, other):
-    ratio = other[0] / one[0]
-    return one[0] + other[0], (one[1] + ratio * other[1]) / (1 + ratio), by_one_distance(one, other)[2]
+def by_numpys_std(x):
+    a = x.numpy()
+    return (a - a.mean(2, keepdims=True)) / (a.std(2, keepdims=True) + 1e-5)
 
 
-def two_of_three(one, other):
-    return by_one_distance(one, other)[1:]
+def keepdim_forgotten(x):
+    return (x - x.mean(-1)) / (x.var(-1, correction=0) + 1e-5).sqrt()
 
 
-def in_place(one, other):
-    n, mean, m2 = by_one_distance(one, other)
-    one[1].copy_(mean)
-    return n, mean, m2
+def in_place(x):
+    x -= x.mean(-1, keepdim=True)
+    x /= (x.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    return x
 
 
-# --- way-back
+# --- patch-by-patch
 
 
-def joined_and_split(normal, d, std):
-    x, g = torch.cat(normal), torch.cat(d)
-    dx = (g - g.mean(0) - x * (g * x).mean(0)) / std
-    return dx.split([len(each) for each in d])
+def by_unfold(x, size):
+    columns = F.unfold(x, size, stride=size)  # (N, C size², patches)
+    return F.fold(normalize(columns, (1,)), x.shape[2:], size, stride=size)
 
 
-def by_autograd(normal, d, std):
-    x = (torch.cat(normal) * std).requires_grad_()
-    out = (x - x.mean(0)) / x.std(0, correction=0)
-    (dx,) = torch.autograd.grad(out, x, torch.cat(d))
-    return list(dx.split([len(each) for each in d]))
+def patch_after_patch(x, size):
+    out = torch.empty_like(x)
+    for top in range(0, x.shape[2], size):
+        for left in range(0, x.shape[3], size):
+            patch = x[:, :, top : top + size, left : left + size]
+            out[:, :, top : top + size, left : left + size] = F.layer_norm(patch, patch.shape[1:])
+    return out
 
 
-def own_sums(normal, d, std):
-    n = sum(map(len, d))
-    return [(g - g.sum(0) / n - x * ((g * x).sum(0) / n)) / std for x, g in zip(normal, d, strict=True)]
+def joined_in_another_order(x, size):
+    n, c, h, w = x.shape
+    patches = x.view(n, c, h // size, size, w // size, size).permute(0, 2, 4, 1, 3, 5)
+    return normalize(patches, (-3, -2, -1)).contiguous().view(n, c, h, w)
 
 
-def not_divided_by_sigma(normal, d, std):
-    return joined_and_split(normal, d, torch.ones(3))
+def the_whole_picture(x, size):
+    return F.layer_norm(x, x.shape[1:])
 
 
 ANSWERS = {
-    "one-share-after-the-other": Answers(
-        right=[by_one_distance, in_numpy],
+    "tokens": Answers(
+        right=[by_pytorch, in_numpy],
         wrong=[
-            ("sums_of_squares", by_sums_of_squares),
-            ("wrong_values", weights_exchanged),
-            ("raises", by_ratio),
-            ("unusable", two_of_three),
+            ("whole_text", lambda x: F.layer_norm(x, x.shape[1:])),
+            ("eps_outside", by_numpys_std),
+            ("both", by_std),
+            ("keepdim", keepdim_forgotten),
             ("changes_input", in_place),
+            ("wrong_values", lambda x: x - x.mean(2)[..., None]),
         ],
     ),
-    "way-back": Answers(
-        right=[joined_and_split, by_autograd],
+    "patch-by-patch": Answers(
+        right=[by_unfold, patch_after_patch],
         wrong=[
-            ("one_way", own_sums),
-            ("wrong_values", not_divided_by_sigma),
-            ("unusable", lambda normal, d, std: torch.cat(joined_and_split(normal, d, std))),
-            ("raises", lambda normal, d, std: joined_and_split(normal, d - normal, std)),
+            ("not_put_back", joined_in_another_order),
+            ("wrong_values", the_whole_picture),
+            ("not_callable", by_unfold(torch.ones(1, 1, 2, 2), 2)),
         ],
     ),
 }

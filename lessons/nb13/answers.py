@@ -1,131 +1,99 @@
 """Answers to the exercises of notebook 13."""
 
-from copy import deepcopy
-
+import numpy as np
 import torch
-from torch import nn
 
 from utils.exercises.definitions import Answers
 
-
-def scale_of(norm):
-    return norm.weight * (norm.running_var + norm.eps).rsqrt()
+# --- one-share-after-the-other
 
 
-# --- into-a-linear-layer
+def by_one_distance(one, other):
+    """Chan, Golub and LeVeque's form."""
+    n = one[0] + other[0]
+    delta = other[1] - one[1]
+    return n, one[1] + delta * other[0] / n, one[2] + other[2] + delta**2 * (one[0] * other[0] / n)
 
 
-def by_pytorch(linear, norm):
-    return nn.utils.fuse_linear_bn_eval(linear, norm)
+def in_numpy(one, other):
+    counts = np.array([[one[0]], [other[0]]], dtype=float)
+    means = np.stack([one[1].numpy(), other[1].numpy()])
+    m2s = np.stack([one[2].numpy(), other[2].numpy()])
+    mean = np.average(means, axis=0, weights=counts[:, 0])
+    return counts.sum(), mean, (m2s + counts * (means - mean) ** 2).sum(0)
 
 
-@torch.no_grad()
-def on_a_copy(linear, norm):
-    folded = deepcopy(linear)
-    folded.weight.mul_(scale_of(norm).unsqueeze(1))
-    bias = -norm.running_mean if linear.bias is None else linear.bias - norm.running_mean
-    folded.bias = nn.Parameter(bias * scale_of(norm) + norm.bias)
-    return folded
+def by_sums_of_squares(one, other):
+    n = one[0] + other[0]
+    mean = sum(count * mean for count, mean, _ in (one, other)) / n
+    squares = sum(m2 + count * mean**2 for count, mean, m2 in (one, other))
+    return [torch.tensor(n), mean, squares - n * mean**2]
 
 
-@torch.no_grad()
-def the_given_one(linear, norm):
-    bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias
-    linear.weight *= scale_of(norm)[:, None]
-    linear.bias = nn.Parameter((bias - norm.running_mean) * scale_of(norm) + norm.bias)
-    return linear
+def weights_exchanged(one, other):
+    (n, a, s), (k, b, t) = one, other
+    mean = (k * a + n * b) / (n + k)
+    return n + k, mean, s + t + n * (a - mean) ** 2 + k * (b - mean) ** 2
 
 
-@torch.no_grad()
-def without_looking(linear, norm):
-    folded = nn.Linear(linear.in_features, linear.out_features)
-    folded.weight.copy_(linear.weight * scale_of(norm)[:, None])
-    folded.bias.copy_((linear.bias - norm.running_mean) * scale_of(norm) + norm.bias)
-    return folded
+def by_ratio(one, other):
+    ratio = other[0] / one[0]
+    return one[0] + other[0], (one[1] + ratio * other[1]) / (1 + ratio), by_one_distance(one, other)[2]
 
 
-@torch.no_grad()
-def weight_only(linear, norm):
-    folded = deepcopy(linear)
-    folded.weight *= scale_of(norm)[:, None]
-    return folded
+def two_of_three(one, other):
+    return by_one_distance(one, other)[1:]
 
 
-def returns_nothing(linear, norm):
-    on_a_copy(linear, norm)
+def in_place(one, other):
+    n, mean, m2 = by_one_distance(one, other)
+    one[1].copy_(mean)
+    return n, mean, m2
 
 
-# --- forwards
+# --- way-back
 
 
-@torch.no_grad()
-def by_einsum(norm, conv):
-    s = scale_of(norm)
-    t = norm.bias - norm.running_mean * s
-    folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
-    folded.weight.data = torch.einsum("oihw,i->oihw", conv.weight, s)
-    folded.bias.data = torch.einsum("oihw,i->o", conv.weight, t) + (0 if conv.bias is None else conv.bias)
-    return folded
+def joined_and_split(normal, d, std):
+    x, g = torch.cat(normal), torch.cat(d)
+    dx = (g - g.mean(0) - x * (g * x).mean(0)) / std
+    return dx.split([len(each) for each in d])
 
 
-@torch.no_grad()
-def by_asking_the_conv(norm, conv):
-    """The bias is what comes out for zeros, the weight what an input channel adds to it."""
-    channels = conv.in_channels
-    folded = nn.Conv2d(channels, conv.out_channels, 1)
-    bias = conv(norm(torch.zeros(1, channels, 1, 1)))  # (1, C, 1, 1)
-    folded.weight.data = (conv(norm(torch.eye(channels)[:, :, None, None])) - bias).transpose(0, 1).contiguous()
-    folded.bias.data = bias.flatten()
-    return folded
+def by_autograd(normal, d, std):
+    x = (torch.cat(normal) * std).requires_grad_()
+    out = (x - x.mean(0)) / x.std(0, correction=0)
+    (dx,) = torch.autograd.grad(out, x, torch.cat(d))
+    return list(dx.split([len(each) for each in d]))
 
 
-@torch.no_grad()
-def shift_through_the_scaled_weight(norm, conv):
-    folded = deepcopy(conv)
-    folded.weight *= scale_of(norm).view(1, -1, 1, 1)
-    shift = norm.bias - norm.running_mean * scale_of(norm)
-    bias = (folded.weight * shift.view(1, -1, 1, 1)).sum((1, 2, 3))
-    folded.bias = nn.Parameter(bias if conv.bias is None else bias + conv.bias)
-    return folded
+def own_sums(normal, d, std):
+    n = sum(map(len, d))
+    return [(g - g.sum(0) / n - x * ((g * x).sum(0) / n)) / std for x, g in zip(normal, d, strict=True)]
 
 
-@torch.no_grad()
-def adds_none(norm, conv):
-    folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
-    folded.weight.copy_(conv.weight * scale_of(norm).view(1, -1, 1, 1))
-    folded.bias.copy_(conv.bias + conv.weight.flatten(1) @ (norm.bias - norm.running_mean * scale_of(norm)))
-    return folded
-
-
-@torch.no_grad()
-def mean_forgotten(norm, conv):
-    folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
-    folded.weight.copy_(conv.weight * scale_of(norm).view(1, -1, 1, 1))
-    folded.bias.copy_(conv.weight.flatten(1) @ norm.bias + (0 if conv.bias is None else conv.bias))
-    return folded
+def not_divided_by_sigma(normal, d, std):
+    return joined_and_split(normal, d, torch.ones(3))
 
 
 ANSWERS = {
-    "into-a-linear-layer": Answers(
-        right=[by_pytorch, on_a_copy],
+    "one-share-after-the-other": Answers(
+        right=[by_one_distance, in_numpy],
         wrong=[
-            ("given_layer_changed", the_given_one),
-            ("no_bias", without_looking),
-            ("wrong_values", weight_only),
-            ("wrong_values", lambda linear, norm: on_a_copy(linear, norm.train())),
-            ("unusable", returns_nothing),
-            ("unusable", lambda linear, norm: nn.Sequential(linear, norm)),
-            ("raises", lambda linear, norm: linear.weights),
+            ("sums_of_squares", by_sums_of_squares),
+            ("wrong_values", weights_exchanged),
+            ("raises", by_ratio),
+            ("unusable", two_of_three),
+            ("changes_input", in_place),
         ],
     ),
-    "forwards": Answers(
-        right=[by_einsum, by_asking_the_conv],
+    "way-back": Answers(
+        right=[joined_and_split, by_autograd],
         wrong=[
-            ("backwards", lambda norm, conv: nn.utils.fuse_conv_bn_eval(conv, norm)),
-            ("scaled_twice", shift_through_the_scaled_weight),
-            ("no_bias", adds_none),
-            ("wrong_values", mean_forgotten),
-            ("unusable", lambda norm, conv: nn.Linear(3, 3)),
+            ("one_way", own_sums),
+            ("wrong_values", not_divided_by_sigma),
+            ("unusable", lambda normal, d, std: torch.cat(joined_and_split(normal, d, std))),
+            ("raises", lambda normal, d, std: joined_and_split(normal, d - normal, std)),
         ],
     ),
 }

@@ -1,165 +1,163 @@
-"""The exercises of notebook 13: batch normalization in production."""
+"""The exercises of notebook 13: batch normalization over many processes."""
 
 from collections.abc import Callable
-from copy import deepcopy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from utils.exercises.definitions import Code, Unusable
+from utils.exercises.differences import compare
 
 __all__ = ["EXERCISES"]
 
-Norm = nn.BatchNorm1d | nn.BatchNorm2d
+Share = tuple[float, Tensor, Tensor]
+FAR = 500.0
 
 
-@torch.no_grad()
-def made_norm(kind: type[Norm], channels: int, generator: torch.Generator) -> Norm:
-    """One in evaluation mode, whose six numbers a channel all matter; ε is large enough to be missed."""
-    norm = kind(channels, eps=0.05)
-    for tensor, low, high in (
-        (norm.weight, 0.5, 2.0),
-        (norm.bias, -1.0, 1.0),
-        (norm.running_mean, 1.0, 2.0),
-        (norm.running_var, 0.1, 0.6),
-    ):
-        tensor.copy_(low + (high - low) * torch.rand(channels, generator=generator))
-    return norm.eval()
-
-
-@torch.no_grad()
-def filled(layer: nn.Linear | nn.Conv2d, generator: torch.Generator) -> nn.Linear | nn.Conv2d:
-    for parameter in layer.parameters():
-        parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    return layer.eval()
-
-
-def scale_of(norm: Norm, eps: float | None = None) -> Tensor:
-    """What the normalization multiplies by in evaluation mode."""
-    return norm.weight / (norm.running_var + (norm.eps if eps is None else eps)).sqrt()
-
-
-def bias_of(layer: nn.Linear | nn.Conv2d) -> Tensor:
-    return torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias
-
-
-@torch.no_grad()
-def try_folding(answer, first: nn.Module, second: nn.Module, x: Tensor) -> dict:
-    """What the folded layer makes of x, and whether the two that it was made of are what they were."""
-    kind = nn.Linear if isinstance(first, nn.Linear) else nn.Conv2d
-    pair = nn.ModuleList([first, second])
-    before, modes = deepcopy(pair.state_dict()), [module.training for module in pair]
-    folded = answer(first, second)
-    if not isinstance(folded, kind):
-        raise Unusable(f"Return one `nn.{kind.__name__}`; this is a {type(folded).__name__}.")
-    after = pair.state_dict()
-    same = before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-    return {
-        "output": kind.forward(folded, x),  # of its weight and bias, whatever else the layer calls
-        "given layers": "as they were" if same else "changed",
-        "mode of the given layers": "as it was" if modes == [module.training for module in pair] else "changed",
-    }
-
-
-# --- into-a-linear-layer
-
-
-def linear_and_norm(inputs: int, outputs: int, bias: bool, seed: int) -> tuple[nn.Linear, nn.BatchNorm1d, Tensor]:
+def made_up(*sizes: int, channels: int = 3, seed: int = 0) -> list[Tensor]:
+    """One tensor (size, channels) for each share; their means lie far apart."""
     generator = torch.Generator().manual_seed(seed)
-    linear = filled(nn.Linear(inputs, outputs, bias=bias), generator)
-    return linear, made_norm(nn.BatchNorm1d, outputs, generator), torch.randn(4, inputs, generator=generator)
+    return [
+        torch.randn(size, channels, generator=generator) * torch.arange(1.0, channels + 1) + 2 * place
+        for place, size in enumerate(sizes)
+    ]
 
 
-def folding_linear(
-    weight: Callable = lambda w, scale: w * scale[:, None],
-    bias: Callable = lambda b, mean, scale, beta: (b - mean) * scale + beta,
-    eps: float | None = None,
-) -> Callable[[nn.Linear, nn.BatchNorm1d], nn.Linear]:
-    """An answer, whose new weight and bias a mistake may replace."""
-
-    @torch.no_grad()
-    def fold(linear: nn.Linear, norm: nn.BatchNorm1d) -> nn.Linear:
-        scale = scale_of(norm, eps)
-        folded = nn.Linear(linear.in_features, linear.out_features)
-        folded.weight.copy_(weight(linear.weight, scale))
-        folded.bias.copy_(bias(bias_of(linear), norm.running_mean, scale, norm.bias))
-        return folded
-
-    return fold
+# --- one-share-after-the-other
 
 
-def linear_in_place(linear: nn.Linear, norm: nn.BatchNorm1d) -> nn.Linear:
-    folded = folding_linear()(linear, norm)
-    linear.weight, linear.bias = folded.weight, folded.bias
-    return linear
+def share(x: Tensor) -> Share:
+    mean = x.mean(0) if len(x) else torch.zeros(x.shape[1])
+    return len(x), mean, (x - mean).square().sum(0)
 
 
-# --- forwards
+def two_shares(*sizes: int, seed: int, around: float = 0.0) -> tuple[Share, Share]:
+    one, other = made_up(*sizes, seed=seed)
+    return share(one + around), share(other + around)
 
 
-def norm_and_conv(inputs: int, outputs: int, bias: bool, seed: int) -> tuple[nn.BatchNorm2d, nn.Conv2d, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    conv = filled(nn.Conv2d(inputs, outputs, 1, bias=bias), generator)
-    return made_norm(nn.BatchNorm2d, inputs, generator), conv, torch.randn(2, inputs, 2, 3, generator=generator)
+def try_merge(answer, one: Share, other: Share) -> dict:
+    """Far from zero, M is told in words: what rounding makes of it differs from one order of sums to another."""
+    right = merged_with()(one, other)[2]  # before the answer is called: it might change its input
+    merged = answer(one, other)
+    if not isinstance(merged, (tuple, list)) or len(merged) != 3:
+        raise Unusable("Return three things: the count, the means, and M.")
+    found = dict(zip(("count", "means", "M"), merged, strict=True))
+    if one[1].min() > FAR:
+        found["M"] = "wrong" if compare(found["M"], right, torch.squeeze) else "right"
+    return found
 
 
-def folding_forwards(
-    weight: Callable = lambda w, scale: w * scale,
-    bias: Callable = lambda w, b, scale, shift: w @ shift + b,
-    eps: float | None = None,
-) -> Callable[[nn.BatchNorm2d, nn.Conv2d], nn.Conv2d]:
-    """An answer, whose new weight, (C, C_in), and bias a mistake may replace."""
-
-    @torch.no_grad()
-    def fold(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
-        scale, w = scale_of(norm, eps), conv.weight[:, :, 0, 0]
-        folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
-        folded.weight.copy_(weight(w, scale)[:, :, None, None])
-        folded.bias.copy_(bias(w, bias_of(conv), scale, norm.bias - norm.running_mean * scale))
-        return folded
-
-    return fold
+def weighted(one: Share, other: Share) -> Tensor:
+    return (one[0] * one[1] + other[0] * other[1]) / (one[0] + other[0])
 
 
-def conv_in_place(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
-    folded = folding_forwards()(norm, conv)
-    conv.weight, conv.bias = folded.weight, folded.bias
-    return conv
+def between(one: Share, other: Share, mean: Tensor) -> Tensor:
+    return one[0] * (one[1] - mean) ** 2 + other[0] * (other[1] - mean) ** 2
+
+
+def merged_with(
+    m2: Callable[[Share, Share, Tensor], Tensor | float] = between, mean: Callable[[Share, Share], Tensor] = weighted
+) -> Callable[[Share, Share], Share]:
+    """A merging of which a mistake may replace a step. `m2`: what comes on top of the two M."""
+
+    def merge(one: Share, other: Share) -> Share:
+        joint = mean(one, other)
+        return one[0] + other[0], joint, one[2] + other[2] + m2(one, other, joint)
+
+    return merge
+
+
+def squares(one: Share, other: Share, mean: Tensor) -> Tensor:
+    """What lies between the shares, as a difference of sums of squares."""
+    return one[0] * one[1] ** 2 + other[0] * other[1] ** 2 - (one[0] + other[0]) * mean**2
+
+
+def variance_for_m2(one: Share, other: Share) -> Share:
+    count, mean, m2 = merged_with()(one, other)
+    return count, mean, m2 / count
+
+
+# --- way-back
+
+
+def whole_batch(*sizes: int, seed: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Normalized shares, gradients whose sums differ from share to share, and the standard deviation."""
+    x, std = torch.cat(made_up(*sizes, seed=seed)), torch.tensor([0.5, 2.0, 3.0])
+    normal = (x - x.mean(0)) / x.std(0, correction=0)
+    return list(normal.split(sizes)), [d + 1 for d in made_up(*sizes, seed=seed + 10)], std
+
+
+def try_backward(answer, normal: list[Tensor], d: list[Tensor], std: Tensor) -> dict:
+    parts = answer(normal, d, std)
+    if not isinstance(parts, (tuple, list)) or len(parts) != len(d):
+        raise Unusable("Return a list with one tensor for each process.")
+    return {f"gradient of process {place}": part for place, part in enumerate(parts)}
+
+
+Parts = list[Tensor]
+
+
+def backward(normal: Parts, d: Parts, std: Tensor, means: Callable[[Parts], Parts], second: bool = True) -> Parts:
+    """`means`: tensors (n_p, C), one for each process → the mean, (C,), that each process takes."""
+    products = [a * b for a, b in zip(d, normal, strict=True)]
+    rows = zip(normal, d, means(d), means(products), strict=True)
+    return [(own - mean - x_hat * second * product) / std for x_hat, own, mean, product in rows]
+
+
+def of_all(parts: Parts) -> Parts:
+    return [torch.cat(parts).mean(0)] * len(parts)
+
+
+def of_each(parts: Parts) -> Parts:
+    return [part.mean(0) for part in parts]
+
+
+def own_sum_over_all(parts: Parts) -> Parts:
+    return [part.sum(0) / sum(map(len, parts)) for part in parts]
+
+
+def mean_of_means(parts: Parts) -> Parts:
+    return [torch.stack(of_each(parts)).mean(0)] * len(parts)
 
 
 EXERCISES = {
-    "into-a-linear-layer": Code(
-        truth=folding_linear(),
-        trial=try_folding,
+    "one-share-after-the-other": Code(
+        truth=merged_with(),
+        trial=try_merge,
         cases=lambda: {
-            "three inputs, three outputs, with a bias": linear_and_norm(3, 3, True, 0),
-            "four inputs, two outputs, without a bias": linear_and_norm(4, 2, False, 1),
+            "shares of 6 and 2": two_shares(6, 2, seed=0),
+            "shares of 3 and 9": two_shares(3, 9, seed=1),
+            "a share of 4 and an empty one": two_shares(4, 0, seed=2),
+            "an empty share and one of 4": two_shares(0, 4, seed=2),
+            "shares of 5 and 3 with means near 1000": two_shares(5, 3, seed=3, around=1000.0),
         },
-        axes=("picture", "output"),
+        form=torch.squeeze,
+        axes=("channel",),
         mistakes={
-            "columns": folding_linear(weight=lambda w, scale: w * scale),
-            "bias_forgotten": folding_linear(bias=lambda b, mean, scale, beta: beta - mean * scale),
-            "bias_not_scaled": folding_linear(bias=lambda b, mean, scale, beta: b + beta - mean * scale),
-            "mean_not_scaled": folding_linear(bias=lambda b, mean, scale, beta: b * scale + beta - mean),
-            "no_eps": folding_linear(eps=0.0),
-            "given_layer_changed": linear_in_place,
+            "m2_added": merged_with(lambda one, other, mean: 0.0),
+            "mean_of_means": merged_with(mean=lambda one, other: (one[1] + other[1]) / 2),
+            "without_counts": merged_with(lambda one, other, mean: (one[1] - mean) ** 2 + (other[1] - mean) ** 2),
+            "from_the_first_mean": merged_with(lambda one, other, mean: other[0] * (other[1] - one[1]) ** 2),
+            "sums_of_squares": merged_with(squares),
+            "variance": variance_for_m2,
         },
     ),
-    "forwards": Code(
-        truth=folding_forwards(),
-        trial=try_folding,
+    "way-back": Code(
+        truth=lambda *given: backward(*given, of_all),
+        trial=try_backward,
         cases=lambda: {
-            "three channels in, three out, with a bias": norm_and_conv(3, 3, True, 0),
-            "two channels in, four out, without a bias": norm_and_conv(2, 4, False, 1),
+            "shares of 6 and 2": whole_batch(6, 2, seed=0),
+            "shares of 5, 1 and 3": whole_batch(5, 1, 3, seed=1),
         },
-        axes=("picture", "channel", "row", "column"),
+        axes=("value", "channel"),
         mistakes={
-            "backwards": folding_forwards(lambda w, scale: w * scale[:, None], lambda w, b, s, t: b * s + t),
-            "shift_not_convolved": folding_forwards(bias=lambda w, b, scale, shift: b + shift),
-            "scaled_twice": folding_forwards(bias=lambda w, b, scale, shift: (w * scale) @ shift + b),
-            "bias_forgotten": folding_forwards(bias=lambda w, b, scale, shift: w @ shift),
-            "no_eps": folding_forwards(eps=0.0),
-            "given_layer_changed": conv_in_place,
+            "each_its_own": lambda *given: backward(*given, of_each),
+            "one_way": lambda *given: backward(*given, own_sum_over_all),
+            "mean_of_means": lambda *given: backward(*given, mean_of_means),
+            "not_divided": lambda *given: backward(*given, lambda parts: [torch.cat(parts).sum(0)] * len(parts)),
+            "constant_statistics": lambda normal, d, std: [each / std for each in d],
+            "mean_only": lambda *given: backward(*given, of_all, second=False),
         },
     ),
 }

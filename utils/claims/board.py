@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from html import escape
 
-from utils import lessons
+from utils import lessons, study
 from utils.claims.card import VERDICTS, badge, verdict
 from utils.claims.made import Claim, claim_of
 from utils.claims.records import DATA_SETS
@@ -37,10 +37,11 @@ class Board:
             return f"<p>{NONE_YET}</p>"
         rows = (
             (Markup(f'<a href="{escape(page(c))}">{c.words.number}</a>'), c.words.kind, c.words.sentence, c.words.by,
-             Markup(badge(verdict(c)) + self._mark(c)))
+             Markup(badge(verdict(c)) + self._mark(c)), Markup(_after_hours(c, badge)))
             for c in self.claims
         )  # fmt: skip
-        return html_table(("", "kind", "claim", "said by", "verdict"), rows) + f"<p>{escape(self.chance())}</p>"
+        header = ("", "kind", "claim", "said by", "after a minute", "after hours")
+        return html_table(header, rows) + f"<p>{escape(self.chance())}</p>"
 
     def _mark(self, made: Claim) -> str:
         return " *" if made.words.slug in self.surviving else ""
@@ -71,13 +72,24 @@ class Board:
         header = ["", "kind", "claim", "said by", "verdict"]
         rows = [
             [f"[{c.words.number}]({folder}{page(c)})", c.words.kind, c.words.sentence, c.words.by,
-             f"{VERDICTS[verdict(c)][0]} {verdict(c)}{self._mark(c)}"]
+             _signed(verdict(c)) + self._mark(c)]
             for c in self.claims
         ]  # fmt: skip
         if measured:
-            header += ["found", *DATA_SETS, "power"]
-            rows = [row + _measured(c) for row, c in zip(rows, self.claims, strict=True)]
+            header += ["after hours", "found", *DATA_SETS, "power"]
+            rows = [[*row, _after_hours(c, _signed), *_measured(c)] for row, c in zip(rows, self.claims, strict=True)]
         return markdown_table(header, rows)
+
+
+def _signed(shown: str) -> str:
+    return f"{VERDICTS[shown][0]} {shown}"
+
+
+def _after_hours(made: Claim, show: Callable[[str], str]) -> str:
+    """The study's verdict; empty where it does not ask."""
+    if found := study.verdicts()["claims"].get(made.words.slug):
+        return show(found)
+    return "not run yet" if study.estimands_about(made.words.slug) else ""
 
 
 def _measured(made: Claim) -> list[str]:

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from utils import study
 from utils.claims.made import Claim
 from utils.claims.verdicts import HOLDS, NOT, OPEN, UNDECIDED, Judged
 from utils.claims.words import reference
@@ -68,11 +69,12 @@ def html(made: Claim, now: list[Judged], here: str, problem: str = "") -> str:
         found = f"<p><strong>{label}</strong> {escape(made.finding)}</p>"
     by = f" <em>({escape(words.by)})</em>" if words.by else ""
     table = "" if problem else _table(made, now, here)
+    after = "" if problem else _after_hours(words.slug)
     said = f"“{escape(words.sentence)}”" if words.said == "quote" else escape(words.sentence)
     return (
         f'<div style="border-left: 6px solid {color}; padding: 4px 16px; margin: 8px 0">'
         f"<p><strong>Claim {words.number}</strong> &nbsp; {shown} &nbsp; {kind(made)}</p>"
-        f'<p style="font-size: 115%">{said}{by}</p>{found}{table}{_details(made)}</div>'
+        f'<p style="font-size: 115%">{said}{by}</p>{found}{table}{after}{_details(made)}</div>'
     )
 
 
@@ -92,6 +94,24 @@ def _table(made: Claim, now: list[Judged], here: str) -> str:
         rows.append([what, estimand.rule, *recorded, Markup(f"<data>{escape(_cell(each))}</data>")])
     just_now = Markup(f"just now, <data>{here}</data>")
     return html_table(("compared", "holds if", *made.judged, just_now), rows)
+
+
+def _after_hours(slug: str) -> str:
+    """What the study says of a claim; empty if it does not ask."""
+    if not (about := study.estimands_about(slug)):
+        return ""
+    known = study.verdicts()
+    if slug not in known["claims"]:
+        questions = ", ".join(dict.fromkeys(question for question, _ in about))
+        return f"<p><strong>After hours:</strong> the study has not come to the end of its question “{questions}”.</p>"
+    answers = [known["estimands"][question][name] for question, name in about]
+    said = "; ".join(f"{each['what']}: {each['text']} ({each['rule']})" for each in answers)
+    lasts = " At twice the epochs it is another effect." if any(each["lasts"] is False for each in answers) else ""
+    epochs = max(each["epochs"] for each in answers)
+    return (
+        f"<p><strong>After hours:</strong> {badge(known['claims'][slug])} {escape(said)}. Up to {epochs} epochs; how, "
+        f"the study's plan says.{lasts}</p>"
+    )
 
 
 def _cell(each: Judged) -> str:
