@@ -267,8 +267,10 @@ def test_recording_keeps_what_was_measured_and_contradicts_nothing(course, monke
     monkeypatch.setenv("COURSE_RECORD", str(tmp_path))
     with displayed() as outputs:
         claim("slower", SAME)
+        with pytest.raises(ValueError, match="NaN"):
+            claim("slower", SAME | {"with": [1, 2, math.nan]})
     assert outputs == []
-    assert json.loads((tmp_path / "slower.json").read_text())[data.in_use()]["with"] == "60 60 61 59 60"
+    assert json.loads((tmp_path / "slower.json").read_text())[data.in_use()]["with"] == "1 2 nan"
 
 
 @pytest.mark.parametrize(

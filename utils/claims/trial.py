@@ -34,8 +34,9 @@ def claim(slug: str, arms: Mapping[str, Sequence[float] | np.ndarray | float] | 
     """
     made = claim_of(slug)
     rows = {name: np.atleast_1d(np.asarray(values, dtype=float)) for name, values in (arms or {}).items()}
+    recording = bool(rows) and keep(slug, data.in_use(), rows)  # also what cannot be judged: it is what came out
     now = judge(made.words, rows)
-    if rows and keep(slug, data.in_use(), rows):
+    if recording:
         return  # what was recorded before may have had other arms
     before = made.judged.get(data.in_use(), [])
     problem = "; ".join(_contradiction(*pair) for pair in zip(before, now, strict=False) if _contradicts(*pair))
