@@ -94,24 +94,15 @@ def test_no_module_imports_itself_by_way_of_others():
         pytest.fail(f"a circle of imports: {' → '.join(error.args[1])}")
 
 
-def test_one_module_of_utils_knows_the_lessons_and_reads_them_by_path():
+@pytest.mark.parametrize("folder", ["lessons", "study"])
+def test_one_module_of_utils_knows_a_folder_and_reads_it_by_path(folder):
     knows = [
         path.name
         for path in MODULES
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Constant) and node.value == "lessons"
+        if isinstance(node, ast.Constant) and node.value == folder
     ]
-    assert set(knows) == {"lessons.py"}
-
-
-def test_one_module_of_utils_knows_the_study_and_reads_it_by_path():
-    knows = [
-        path.name
-        for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Constant) and node.value == "study"
-    ]
-    assert set(knows) == {"study.py"}
+    assert set(knows) == {f"{folder}.py"}
 
 
 def test_the_tests_of_the_direction_see_a_wrong_way():

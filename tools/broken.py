@@ -5,8 +5,8 @@
 How an experiment is broken stands in lessons/nbNN/claims.toml: under `[slug.broken]`, what is written in a code cell
 of the notebook, and what takes its place: the effect is taken out of the code, or, where the claim is that something
 makes no difference, the smallest effect that matters is put in; or, where the claim is refuted already, what it says is
-put in. With as many seeds as were recorded, the claim's verdict, computed from what the broken
-notebook measures, must be another one than the verdict that is recorded.
+put in. With six seeds, the claim's verdict, computed from what the broken notebook measures up to the claim, must be
+another one than the verdict that is recorded.
 """
 
 import argparse

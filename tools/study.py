@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from study import check, records, schedule, verdicts
 from study.plan import PlanError, load_plan
 from tools.files import between_markers, write
-from utils.study import STUDY, TIERS
+from utils.study import STUDY, TIERS, read_all
 
 BEGIN, END = "<!-- answers -->", "<!-- /answers -->"
 
@@ -44,7 +44,7 @@ def main(arguments, tiers=TIERS, out=STUDY):
             raise PlanError(f"no question {', '.join(unknown)}; there are: {', '.join(plan.questions)}")
         done = records.of_plan(plan, folder)
         if options.check:
-            return compare(plan, done, options.check)
+            return compare(plan, read_all(folder), options.check)
         questions = options.questions or list(plan.questions)
         for question in questions:
             finished, left, seconds = schedule.estimate(plan, [question], done, options.seeds)

@@ -19,7 +19,6 @@ __all__ = [
     "STUDY",
     "TIERS",
     "Record",
-    "curves",
     "estimands_about",
     "of_role",
     "read_all",
@@ -122,12 +121,6 @@ def _usable_rates(searched: Iterable[Record]) -> np.ndarray:
         share = (ends[last] - edge) / (ends[last] - ends[last + 1])  # of the way to the next rate
         found.append(rates[last] * (rates[last + 1] / rates[last]) ** share)
     return np.array(found)
-
-
-def curves(arm: str, role: str = "final") -> np.ndarray:
-    """The accuracy on held-out training pictures after each epoch: (seeds, epochs), of all stored runs that ended."""
-    found = [record for record in of_role(read_all().values(), arm, role) if not record["stopped"]]
-    return np.array([record["validation"] for record in found])
 
 
 @cache
