@@ -10,7 +10,7 @@ from tools import claims, figure
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md", "kit/README.md", "study/README.md"]
-PAGES += ["docs/benchmarks.md", "docs/claims.md", "docs/ioffe-szegedy-2015.md", "docs/lecturers.md"]
+PAGES += ["docs/benchmarks.md", "docs/claims.md", "docs/ioffe-szegedy-2015.md", "docs/lecturers.md", "docs/symptoms.md"]
 
 
 def test_the_first_thing_in_it_is_the_two_commands():
@@ -50,7 +50,7 @@ def test_its_figure_has_alternative_text():
     assert len(alt.split()) > 10
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/claims.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/claims.md", "docs/symptoms.md"])
 def test_its_claims_are_those_of_the_stored_notebooks(page):
     assert (ROOT / page).read_text(encoding="utf-8") == claims.pages(ROOT)[ROOT / page], "run `make claims`"
 

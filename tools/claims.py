@@ -1,6 +1,6 @@
 """Measures the claims, and shows them.
 
-    python -m tools.claims                     the tables in README.md and docs/claims.md, from what is recorded
+    python -m tools.claims                     the tables in README.md, docs/claims.md and docs/symptoms.md
     python -m tools.claims --record [NAME...]  first runs the notebooks on both data sets, over more seeds than in
                                                class, and records each claim's arms in lessons/nbNN/claims.json
                                                (`make claims`; ARGS="03 04" for some); an hour on two cores
@@ -21,6 +21,7 @@ from tools.files import between_markers, write
 from utils import lessons
 from utils.claims import Board, board, records
 from utils.machine import cores
+from utils.symptoms import symptoms
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = 6  # so many that two sets of three, as many as in class, can be drawn from them; or what a claim wants
@@ -48,9 +49,18 @@ takes the effect out of each experiment's code and wants another verdict.
 {chance}
 """
 
+SYMPTOMS = """# The index of symptoms
+
+What goes wrong with batch normalization, by what one sees; in the order of a network's life. Look for a word of your
+error message. The notebooks show each case, what shows that it is yours, and the cure. In a notebook:
+`from utils.symptoms import symptoms; symptoms("inplace")`.
+
+{table}
+"""
+
 
 def pages(root=ROOT):
-    """The pages that show the claims, as the lessons' words and records want them: {path: text}."""
+    """The pages that show the claims, and the index of symptoms, as the lessons want them: {path: text}."""
     readme, all_claims = root / "README.md", board()
     shown = Board(c for c in all_claims.claims if c.words.surprising).markdown("notebooks/")
     page = PAGE.format(
@@ -59,6 +69,7 @@ def pages(root=ROOT):
     return {
         readme: between_markers(readme, BEGIN, END, f"{all_claims.count()}.\n\n{shown}".rstrip()),
         root / "docs" / "claims.md": page,
+        root / "docs" / "symptoms.md": SYMPTOMS.format(table=symptoms().markdown("../notebooks/")),
     }
 
 

@@ -41,7 +41,7 @@ LONG_FIRST = (
     "so_what_is_true",
     "do_we_still_need_to_normalize_the_input",
     "what_does_the_batch_size_change",
-    "what_changes_in_production",
+    "what_goes_wrong_on_the_way_out",
     "how_does_it_work_on_many_machines",
     "normalize_over_what",
     "what_else_is_wrong_with_our_layer",
