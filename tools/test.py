@@ -42,6 +42,8 @@ LONG_FIRST = (
     "do_we_still_need_to_normalize_the_input",
     "what_does_the_batch_size_change",
     "what_goes_wrong_on_the_way_out",
+    "what_goes_wrong_while_it_trains",
+    "why_not_in_a_transformer",
     "how_does_it_work_on_many_machines",
     "normalize_over_what",
     "what_else_is_wrong_with_our_layer",
