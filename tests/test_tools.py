@@ -221,7 +221,7 @@ def contents(folder):
 
 def test_claims_renews_the_readmes_table_and_the_page(project, capsys):
     assert claims.main([], project) == 0
-    assert capsys.readouterr().out == "[claims] renewed: README.md, docs/claims.md\n"
+    assert capsys.readouterr().out == "[claims] renewed: README.md, docs/claims.md, docs/symptoms.md\n"
     readme = (project / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("# Course\n\nBefore: |.\n\n<!-- claims -->\n\n")
     assert readme.endswith("\n\n<!-- /claims -->\n\nAfter.\n")

@@ -89,7 +89,7 @@ def measure(paths, data_set, folder, jobs):
         for path, seconds, failure in run.results(list(some), folder, False, CELL_SECONDS, jobs):
             print(f"[claims] {data_set:<9} {path.stem:<52} {seconds:6.1f} s  {failure or 'ok'}", flush=True)
             if not failure:
-                through.append(path.name[:2])
+                through.append(path)
     for name in (records.FOLDER, records.COUNT, "COURSE_DATA"):
         os.environ.pop(name, None)
     return through
@@ -102,8 +102,12 @@ def record(paths, jobs):
         with tempfile.TemporaryDirectory() as folder:
             through = measure(paths, data_set, Path(folder), jobs)
             complete &= len(through) == len(paths)
-            for number in through:
-                merge(number, data_set, Path(folder))
+            for path in through:
+                if path.exists():
+                    merge(path.name[:2], data_set, Path(folder))
+                else:
+                    complete = False
+                    print(f"[claims] {path.name} was moved while it ran: nothing is recorded", file=sys.stderr)
     return complete
 
 

@@ -12,7 +12,6 @@ asked = ["https://…"]                      public threads in which somebody as
 import re
 import tomllib
 from collections.abc import Mapping
-from functools import cache
 from html import escape
 from typing import Any
 
@@ -24,9 +23,9 @@ __all__ = ["Symptoms", "symptoms"]
 HEADER = ("what I see", "why", "what to do", "where", "asked")
 
 
-@cache
 def _entries() -> Mapping[str, Mapping[str, Any]]:
-    return tomllib.loads((lessons.LESSONS / "symptoms.toml").read_text("utf-8"))
+    path = lessons.LESSONS / "symptoms.toml"
+    return tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
 
 
 class Symptoms:

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -44,6 +45,24 @@ class LastOnly(Toy):
         return y + peek
 
 
+class FirstOnly(Toy):
+    """The second position is seen by the first, and by no other."""
+
+    def forward(self, read: Tensor) -> Tensor:
+        y = super().forward(read)
+        peek = torch.zeros_like(y)
+        peek[:, 0] = self.embed(read[:, 1])
+        return y + peek
+
+
+class Neighbour(Toy):
+    """Each position sees the next one of another text."""
+
+    def forward(self, read: Tensor) -> Tensor:
+        y = super().forward(read)
+        return y + nn.functional.pad(self.embed(read.roll(1, 0))[:, 1:], (0, 0, 0, 1))
+
+
 def numbers(seed: int) -> Tensor:
     return torch.randint(SIZE, (3, 6), generator=torch.Generator().manual_seed(seed))
 
@@ -77,10 +96,10 @@ def try_looking(answer, model: nn.Module, read: Tensor) -> dict:
     """What it says, and whether the model is as it was."""
     state, mode = deepcopy(model.state_dict()), model.training
     said = answer(model, read.clone(), SIZE)
-    if not isinstance(said, bool):
+    if not isinstance(said, (bool, np.bool_)):
         raise Unusable(f"Return True or False; this is a {type(said).__name__}.")
     return {
-        "looks ahead": said,
+        "looks ahead": bool(said),
         "the model is as it was": all(torch.equal(value, state[name]) for name, value in model.state_dict().items()),
         "mode as it was": model.training == mode,
     }
@@ -151,11 +170,14 @@ EXERCISES = {
             "one that sees one position ahead": (Toy((0, 1)), numbers(1)),
             "one that sees two ahead": (Toy((0, 2)), numbers(2)),
             "one in which only the last position is seen, by the one before it": (LastOnly((0,)), numbers(6)),
+            "one that sees three ahead": (Toy((0, 3)), numbers(7)),
+            "one in which only the second position is seen, by the first": (FirstOnly((0,)), numbers(8)),
+            "one that sees the next position of another text": (Neighbour((0,)), numbers(9)),
             "batch normalization in training mode": (Toy((0,), norm=True).train(), numbers(3)),
             "batch normalization in evaluation mode": (Toy((0,), norm=True).eval(), numbers(4)),
         },
         mistakes={
-            "last_only": lambda *given: looks_ahead(*given, places=lambda length: [length - 1], until=lambda place: 1),
+            "last_only": lambda *given: looks_ahead(*given, places=lambda length: [length - 1]),
             "first_output": lambda *given: looks_ahead(*given, until=lambda place: 1),
             "evaluation": lambda *given: looks_ahead(*given, training=False),
             "statistics_moved": lambda *given: looks_ahead(*given, keep=False),
