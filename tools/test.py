@@ -39,14 +39,15 @@ LONG_FIRST = (
     "does_it_tame_152_layers",
     "why_does_it_fail_in_eval_mode",
     "so_what_is_true",
-    "do_we_still_need_to_normalize_the_input",
-    "what_does_the_batch_size_change",
     "what_goes_wrong_on_the_way_out",
     "what_goes_wrong_while_it_trains",
     "why_not_in_a_transformer",
+    "do_we_still_need_to_normalize_the_input",
+    "what_does_the_batch_size_change",
     "how_does_it_work_on_many_machines",
     "normalize_over_what",
     "what_else_is_wrong_with_our_layer",
+    "what_happens_to_a_signal_after_20_layers",
 )
 
 
