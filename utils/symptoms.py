@@ -83,7 +83,7 @@ def threads(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(What is written, its address): `pytorch#96136` for an issue."""
     return [
         (
-            f"{match[1]}#{match[2]}" if (match := re.search(r"github\.com/[^/]+/([^/]+)/\w+/(\d+)", url)) else "thread",
+            f"{match[1]}#{match[2]}" if (match := re.search(r"github\.com/[^/]+/([^/]+)/\w+/(\d+)", url)) else "page",
             url,
         )
         for url in entry.get("asked", [])
