@@ -281,6 +281,16 @@ def test_recording_runs_on_both_data_sets_and_keeps_what_could_not_be_renewed(pr
     assert not {"COURSE_RECORD", "COURSE_SEEDS", "COURSE_DATA"} & set(os.environ)
 
 
+def test_a_notebook_that_is_moved_while_it_runs_is_not_recorded(project, capsys):
+    path = project / "notebooks" / "07_is_it.ipynb"
+    before = (project / "lessons" / "nb07" / "claims.json").read_text("utf-8")
+    moving = f"{CLAIMING.format(steps='1 2 3')}\nPath({str(path)!r}).unlink(missing_ok=True)"
+    nbformat.write(notebook(moving), path)
+    claims.main(["--record", "07"], project)
+    assert "07_is_it.ipynb was moved while it ran" in capsys.readouterr().err
+    assert (project / "lessons" / "nb07" / "claims.json").read_text("utf-8") == before
+
+
 # --- make broken
 
 
