@@ -6,12 +6,14 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from torch import nn
 
-from normdoctor import PROBES, _required, check_batchnorm, from_bnlayer
-from normdoctor.subject import Fixture, first_line, isolated
+from normdoctor.checking import CONVENTIONS, KINDS, PROBES, check_normalization
+from normdoctor.isolation import first_line
+from normdoctor.output import as_json, as_junit, as_text, plain_ascii
+from normdoctor.probe import PROFILES
 
 __all__ = ["main"]
 
@@ -21,42 +23,85 @@ class _Stop(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         raise _Stop(message)
 
 
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="normdoctor",
+        description="Tell what is wrong with a normalization layer.",
+        epilog="Exit status: 0 nothing is wrong, 1 something is, 2 it could not be tested.",
+    )
+    parser.add_argument("layer", nargs="?", help="package.module:Layer, a class or a factory (num_features) -> layer")
+    parser.add_argument("--kind", default="batch", choices=list(KINDS), help="what it should be (%(default)s)")
+    parser.add_argument("--profile", default="drop-in", choices=PROFILES, help="how much to ask (%(default)s)")
+    parser.add_argument("--conventions", default="torch", choices=list(CONVENTIONS), help="of momentum (%(default)s)")
+    parser.add_argument("--only", action="append", metavar="PROBE", help="run this probe only; may be repeated")
+    parser.add_argument("--skip", action="append", metavar="PROBE", default=[], help="leave this probe out")
+    parser.add_argument("--all", action="store_true", help="also the slow probes: compile, export")
+    parser.add_argument("--channels", type=_count, help="how many channels to ask for (6)")
+    parser.add_argument("--input-shape", type=_shape, metavar="N,C,...", help="of a batch, as the layer wants it")
+    parser.add_argument("--channel-axis", type=int, metavar="K", help="where the channels are in it (1, or -1)")
+    parser.add_argument("--device", default="cpu", help="where to make and run it (%(default)s)")
+    parser.add_argument(
+        "--scoreboard", action="store_true", help="print every probe, and the numbers of those that fail"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead")
+    parser.add_argument("--junit", metavar="FILE", help="also write JUnit's XML")
+    parser.add_argument(
+        "--ascii", action="store_true", help="print ASCII alone, as where the terminal has nothing else"
+    )
+    parser.add_argument("--list", action="store_true", help="list the probes and their questions")
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the scoreboard of a layer, and what is wrong with it.
+    """Print what is wrong with a layer.
 
     Args:
         arguments: of the command; those of this process by default.
 
     Returns:
-        The exit status: 0 if all is well, 1 if a probe failed or raised, 2 if the layer could not be tested.
+        The exit status: 0 if all is well, 1 if something is wrong, 2 if the layer could not be tested.
     """
-    parser = _Parser(prog="normdoctor", description="Tell what is wrong with a batch-normalization layer.")
-    parser.add_argument("layer", nargs="?", help="package.module:Layer, a class or a factory (num_features) -> layer")
-    parser.add_argument("--only", action="append", metavar="NAME", help="run this probe only; may be repeated")
-    parser.add_argument("--skip", action="append", metavar="NAME", default=[], help="leave this probe out")
-    parser.add_argument("--channels", type=_count, default=6, help="how many channels to ask for (default: 6)")
-    parser.add_argument("--list", action="store_true", help="list the probes and their questions")
     try:
-        options = parser.parse_args(arguments)
+        options = _parser().parse_args(arguments)
         if options.list:
             width = max(len(probe.name) for probe in PROBES)
-            _say("\n".join(f"{probe.name:<{width}}  {probe.question}" for probe in PROBES))
+            _say("\n".join(f"{p.name:<{width}}  {p.profile:<11}  {p.question}" for p in PROBES), options.ascii)
             return 0
-        make_layer = _imported(options.layer)
-        _require_that_it_runs(make_layer, options.channels)
-        report = check_batchnorm(
-            make_layer, only=options.only, skip=options.skip, num_features=options.channels, title=options.layer
+        _check_device(options.device)
+        report = check_normalization(
+            _imported(options.layer),
+            options.kind,
+            only=options.only,
+            skip=options.skip,
+            everything=options.all,
+            profile=options.profile,
+            conventions=options.conventions,
+            num_features=options.channels or 6,
+            input_shape=options.input_shape,
+            channel_axis=options.channel_axis,
+            device=options.device,
+            title=options.layer,
         )
-    except (_Stop, ValueError, TypeError) as error:
-        _say(f"{parser.prog}: {error}", sys.stderr)
+        if report.untestable:
+            raise _Stop(
+                f"it could not be tested, {report.untestable}. Name a function of the number of channels that makes "
+                "the layer, such as `lambda n: MyLayer(n, …)` under a name of its own; or give its --input-shape."
+            )
+        if options.junit:
+            Path(options.junit).write_text(as_junit(report), encoding="utf-8")
+    except (_Stop, ValueError, TypeError, OSError) as error:
+        _say(f"normdoctor: {first_line(error) if isinstance(error, OSError) else error}", stream=sys.stderr)
         return 2
-    _say(report)
-    if not report.ok:
-        _say(f"\nWhat is wrong\n{report.details()}")
+    if options.json:
+        _say(as_json(report))
+    else:
+        _say(as_text(report), options.ascii)
+        if options.scoreboard:
+            _say(f"\n{report}" + (f"\n\n{report.details()}" if report.failed else ""), options.ascii)
     return 0 if report.ok else 1
 
 
@@ -66,30 +111,31 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _say(what: object, stream: TextIO | None = None) -> None:
-    """Print; a sign that the terminal's encoding does not have becomes a question mark."""
-    stream = stream or sys.stdout
+def _shape(text: str) -> tuple[int, ...]:
+    parts = text.replace("x", ",").split(",")
+    if len(parts) < 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"positive numbers, such as 8,6,5,5; given: {text}")
+    return tuple(int(part) for part in parts)
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise _Stop(f"there is no device {name!r} here: {first_line(error)}") from None
+
+
+def _say(what: object, plain: bool = False, stream: TextIO | None = None) -> None:
+    """Print; in ASCII if asked for, or if the terminal's encoding lacks a sign."""
+    stream, text = stream or sys.stdout, str(what)
     encoding = stream.encoding or "utf-8"
-    print(str(what).encode(encoding, "replace").decode(encoding), file=stream)
-
-
-def _require_that_it_runs(make_layer: Callable[..., nn.Module], channels: int) -> None:
-    """Raise _Stop unless the layer can be made and takes an ordinary batch, in training or in evaluation."""
-    if _required(make_layer) == 2:
-        make_layer = from_bnlayer(make_layer)
-    with isolated():
-        fixture, reason = Fixture(make_layer, channels), ""
-        for training in (True, False):
-            try:
-                fixture.make().train(training)(fixture.batch())
-            except Exception as error:
-                reason = f"{type(error).__name__}: {first_line(error)}"
-            else:
-                return
-    raise _Stop(
-        f"it could not be tested, {reason}. Name a function of the number of channels that makes the layer, "
-        "such as `lambda n: MyLayer(n, …)` under a name of its own."
-    )
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        plain = True
+    print(plain_ascii(text) if plain else text, file=stream)
 
 
 def _imported(path: str | None) -> Callable[..., nn.Module]:

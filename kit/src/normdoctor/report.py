@@ -1,10 +1,10 @@
-"""What the probes found: a scoreboard that shows itself as text in a terminal and as a table in a notebook."""
+"""What the probes found: causes first, then a scoreboard; as text in a terminal and as a table in a notebook."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["SYMBOLS", "VERDICTS", "Report", "Result"]
+__all__ = ["SYMBOLS", "VERDICTS", "Details", "Finding", "Report", "Result"]
 
 SYMBOLS = {"pass": "✓", "fail": "✗", "raised": "!", "not applicable": "–"}
 VERDICTS = tuple(SYMBOLS)
@@ -22,6 +22,7 @@ class Result:
         tolerance: how large that may be, None if there is no number.
         source: what was measured, and where the tolerance comes from.
         diagnosis: on a failure the likely cause and where to look; if not applicable, why not; else empty.
+        causes: the names of the report's findings that explain a failure.
     """
 
     probe: str
@@ -31,6 +32,7 @@ class Result:
     tolerance: float | None = None
     source: str = ""
     diagnosis: str = ""
+    causes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -48,6 +50,24 @@ class Result:
         return f"{self.probe}: {self.verdict}" + (f". {self.diagnosis}" if self.diagnosis else "")
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        cause: its name, a key of `CAUSES`; or "unexplained".
+        words: what is wrong; after a colon, what to do.
+        probes: the names of the probes that fail because of it.
+    """
+
+    cause: str
+    words: str
+    probes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.cause}: {self.words} [{', '.join(self.probes)}]"
+
+
 class _Table:
     """Rows of results under a title, as text and as HTML; the verdict always as a word."""
 
@@ -60,7 +80,7 @@ class _Table:
         counts = {verdict: sum(r.verdict == verdict for r in self._results) for verdict in VERDICTS}
         return ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict] or verdict == "pass")
 
-    def _html(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def _html(self, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
         left = ' style="text-align:left"'
         head = "".join(f'<th scope="col"{left}>{escape(name)}</th>' for name in columns)
         body = "".join(
@@ -69,7 +89,7 @@ class _Table:
             + "</tr>"
             for row in rows
         )
-        caption = f"<caption{left}>{escape(f'{self.title}: {self.summary}')}</caption>"
+        caption = f"<caption{left}>{escape(caption or f'{self.title}: {self.summary}')}</caption>"
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -78,7 +98,23 @@ class Report(_Table):
 
     It shows itself as a table of probe, verdict and question, the same on every machine as long as the verdicts are;
     numbers and diagnoses are in `details()`.
+
+    Attributes:
+        causes: what is wrong, each with the probes that it explains; what explains most of the formula first.
+        notes: what was found out about the layer, and is no fault.
+        untestable: why the layer could be made and run in no mode; empty if it could.
     """
+
+    def __init__(
+        self,
+        title: str,
+        results: Sequence[Result],
+        causes: Sequence[Finding] = (),
+        notes: Sequence[str] = (),
+        untestable: str = "",
+    ):
+        super().__init__(title, results)
+        self.causes, self.notes, self.untestable = tuple(causes), tuple(notes), untestable
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._results)
@@ -95,13 +131,18 @@ class Report(_Table):
 
     @property
     def ok(self) -> bool:
-        """No probe failed or raised."""
-        return not self.failed
+        """It could be tested, and no probe failed or raised."""
+        return not self.failed and not self.untestable
 
     @property
     def failed(self) -> tuple[str, ...]:
         """The names of the probes that failed or raised, in order."""
         return tuple(r.probe for r in self._results if not r.ok)
+
+    @property
+    def ran(self) -> tuple[str, ...]:
+        """The names of the probes that applied."""
+        return tuple(r.probe for r in self._results if r.verdict != "not applicable")
 
     def details(self, every: bool = False) -> "Details":
         """Diagnosis and numbers of the probes that failed or raised; with `every=True`, of all of them."""
