@@ -105,3 +105,38 @@ def test_other_kinds_layouts_and_profiles(capsys):
 def test_the_list_of_probes(capsys):
     assert probes.main(["--list"]) == 0
     assert [line.partition("  ")[0] for line in capsys.readouterr().out.splitlines()] == [p.name for p in PROBES]
+
+
+ENDS = """
+from torch import nn
+
+class Ends(nn.BatchNorm2d):
+    def forward(self, x):
+        raise SystemExit(0)
+
+class Half(nn.BatchNorm2d):
+    def forward(self, x):
+        if not self.training:
+            raise NotImplementedError("not yet")
+        return super().forward(x)
+"""
+
+
+def test_nothing_that_was_tested_is_no_green(capsys, tmp_path, monkeypatch):
+    (tmp_path / "that_ends.py").write_text("import sys; sys.exit(0)", encoding="utf-8")
+    (tmp_path / "layers_that_end.py").write_text(ENDS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for arguments, words in (
+        (["that_ends:Layer"], "cannot import 'that_ends': SystemExit"),
+        (["layers_that_end:Ends"], "ends the program"),
+        (["torch.nn:BatchNorm2d", "--only", "eps", "--skip", "eps"], "nothing was tested"),
+        (["./layers_that_end.py:Half"], "as Python imports it"),
+    ):
+        assert probes.main(arguments) == 2
+        out, err = capsys.readouterr()
+        assert (out, len(err.splitlines())) == ("", 1)
+        assert words in err
+    assert probes.main(["layers_that_end:Half"]) == 1
+    assert "1. [raises an error] it raises NotImplementedError: not yet" in capsys.readouterr().out
+    assert probes.main(["torch.nn:RMSNorm"]) == 1
+    assert "check it with kind='rms'" in " ".join(capsys.readouterr().out.split())

@@ -25,11 +25,16 @@ def test_a_failure_reads_as_a_diagnosis():
 def test_what_is_expected_to_fail_must_fail_and_must_run():
     failed = check_batchnorm(BiasedRunningVariance).failed
     assert_batchnorm(BiasedRunningVariance, expected_failures=dict.fromkeys(failed, "on purpose"))
-    with pytest.raises(AssertionError, match="expected to fail, and passed: eps"):
+    with pytest.raises(AssertionError, match="expected, and not found: eps"):
         assert_batchnorm(CorrectBatchNorm, expected_failures={"eps": "no longer"})
     with pytest.raises(AssertionError, match="did not run: momentum"):
         assert_batchnorm(lambda c: nn.BatchNorm2d(c, track_running_stats=False), require=["momentum"])
-    with pytest.raises(ValueError, match="no probe 'epsilon'"):
+    assert_batchnorm(BiasedRunningVariance, expected_failures={"biased running variance": "on purpose"})
+    with pytest.raises(AssertionError, match="expected, and not found: no eps"):
+        assert_batchnorm(CorrectBatchNorm, expected_failures={"no eps": "no longer"})
+    with pytest.raises(ValueError, match="no probe or cause 'running meam'; did you mean 'running mean'"):
+        assert_batchnorm(CorrectBatchNorm, require="running meam")
+    with pytest.raises(ValueError, match="no probe or cause 'epsilon'"):
         assert_batchnorm(CorrectBatchNorm, require=["epsilon"])
 
 

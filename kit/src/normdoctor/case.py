@@ -95,7 +95,9 @@ class Case:
         self.adapted = isinstance(make_layer, FromBnLayer)
         self.right = right
         self.is_batch = right.over == "batch"
-        self.gamma_name = self.beta_name = self.activation = None
+        self.gamma_name: str | None = None
+        self.beta_name: str | None = None
+        self.activation: str | None = None
         self.momentum = 0.1
         self.gamma_kind, self.axis = "weight", 1 if hints.channel_axis is None else hints.channel_axis
         self.dtype, self.shape, self.eps, self.frozen = torch.float32, self.shape_of(4), 1e-5, False

@@ -229,6 +229,8 @@ cause(
 cause("dtype changes", "training in float64 makes something float32: keep the layer's dtype")
 cause("grows with each batch", "more is kept with each batch: keep what is needed alone")
 cause("changes with time", "after many batches it behaves otherwise than in the beginning", "eps in evaluation")
+cause("raises an error", "the same error stops many probes")
+cause("another normalization", "it is another normalization, and right as such")
 for _name, _words in {
     "never counted": "num_batches_tracked never counts: add 1 for each batch in training",
     "counted in evaluation": "num_batches_tracked counts batches of evaluation too",

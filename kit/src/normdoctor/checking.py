@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from normdoctor.case import Case, FromBnLayer, Hints, in_mode
 from normdoctor.diagnosis import examine
-from normdoctor.exploring import explore
+from normdoctor.exploring import explore, off
 from normdoctor.formula import Formula
 from normdoctor.isolation import first_line, isolated
 from normdoctor.probe import PROFILES
@@ -116,13 +116,14 @@ def check_normalization(
         except Exception as error:  # a layer that cannot even be made is for the probes to report
             untestable = f"{type(error).__name__}: {first_line(error)}"
         untestable = _why_it_does_not_run(case) or untestable
+        other = "" if untestable else _other_kind(case, kind)
     if only is None and not case.adapted:
         chosen -= {probe.name for probe in PROBES if "bnlayer" in probe.needs}
     if only is None and not case.is_batch:
         chosen -= {probe.name for probe in PROBES if {"running", "batch"} & set(probe.needs)}
     if only is None and case.is_batch:
         chosen -= {"same in both modes"}
-    results, findings = examine(case, [probe for probe in PROBES if probe.name in chosen])
+    results, findings = examine(case, [probe for probe in PROBES if probe.name in chosen], other)
     return Report(title, results, () if untestable else findings, _notes(case), untestable)
 
 
@@ -135,6 +136,13 @@ def _why_it_does_not_run(case: Case) -> str:
     return ""
 
 
+def _other_kind(case: Case, kind: str) -> str:
+    """Which other normalization the layer is, if it remembers nothing and does exactly what that does; else empty."""
+    if any(t.is_floating_point() for t in case.make().buffers()) or off(case, case.right) < 1e-4:
+        return ""
+    return next((k for k, rights in KINDS.items() if k != kind and any(off(case, f) < 1e-4 for f in rights)), "")
+
+
 def _notes(case: Case) -> tuple[str, ...]:
     """What was found out about the layer that a reader may want to know."""
     notes = []
@@ -142,8 +150,12 @@ def _notes(case: Case) -> tuple[str, ...]:
         notes.append(f"a {case.activation} follows the normalization: the probes look through it")
     if case.gamma_kind != "weight":
         notes.append(f"γ is {case.gamma_kind.replace('weight', case.gamma_name or 'weight')}")
-    if case.axis != 1:
-        notes.append(f"the channels are dimension {case.axis} of {len(case.shape)}")
+    if len(case.shape) != 4 or case.axis != 1:
+        shape = list(case.shape)
+        shape.insert(case.axis, shape.pop(1))
+        notes.append(f"it was fed {' x '.join(map(str, shape))}, channels {case.channels}")
+    if case.hints.input_shape:
+        notes.append("the shape is given: probes that need other shapes are not asked")
     if case.frozen:
         notes.append("it is frozen: train() leaves it in evaluation")
     if case.dtype != torch.float32:
@@ -180,4 +192,5 @@ def _is_bnlayer(make_layer: Callable[..., nn.Module]) -> bool:
         p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     first = ("ni", "in_channels", "in_features", "inplanes", "in_planes", "c_in", "cin", "n_in", "nin", "inp", "ch_in")
-    return len(required) == 2 and required[0].lower() in first
+    second = (*(name.replace("in", "out") for name in first), "nf", "planes", "out_planes", "oup")
+    return len(required) == 2 and required[0].lower() in first and required[1].lower() in second

@@ -72,33 +72,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say("\n".join(f"{p.name:<{width}}  {p.profile:<11}  {p.question}" for p in PROBES), options.ascii)
             return 0
         _check_device(options.device)
-        report = check_normalization(
-            _imported(options.layer),
-            options.kind,
-            only=options.only,
-            skip=options.skip,
-            everything=options.all,
-            profile=options.profile,
-            conventions=options.conventions,
-            num_features=options.channels or 6,
-            input_shape=options.input_shape,
-            channel_axis=options.channel_axis,
-            device=options.device,
-            title=options.layer,
-        )
+        try:
+            report = check_normalization(
+                _imported(options.layer),
+                options.kind,
+                only=options.only,
+                skip=options.skip,
+                everything=options.all,
+                profile=options.profile,
+                conventions=options.conventions,
+                num_features=options.channels or 6,
+                input_shape=options.input_shape,
+                channel_axis=options.channel_axis,
+                device=options.device,
+                title=options.layer,
+            )
+        except SystemExit:
+            raise _Stop(f"{options.layer} ends the program") from None
+        if options.json:
+            _say(as_json(report))
+        if options.junit:
+            Path(options.junit).write_text(as_junit(report), encoding="utf-8")
         if report.untestable:
             raise _Stop(
                 f"it could not be tested, {report.untestable}. Name a function of the number of channels that makes "
-                "the layer, such as `lambda n: MyLayer(n, …)` under a name of its own; or give its --input-shape."
+                "the layer, or calls it with what it wants beside x, under a name of its own; or say --input-shape."
             )
-        if options.junit:
-            Path(options.junit).write_text(as_junit(report), encoding="utf-8")
+        if not report.ran:
+            raise _Stop("none of the probes that were asked for applies to this layer: nothing was tested")
     except (_Stop, ValueError, TypeError, OSError) as error:
         _say(f"normdoctor: {first_line(error) if isinstance(error, OSError) else error}", stream=sys.stderr)
         return 2
-    if options.json:
-        _say(as_json(report))
-    else:
+    if not options.json:
         _say(as_text(report), options.ascii)
         if options.scoreboard:
             _say(f"\n{report}" + (f"\n\n{report.details()}" if report.failed else ""), options.ascii)
@@ -142,11 +147,13 @@ def _imported(path: str | None) -> Callable[..., nn.Module]:
     module, colon, name = (path or "").partition(":")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:  # as `python -m` has it; a console script does not
         sys.path.insert(0, str(Path.cwd()))
+    if module.endswith(".py") or "/" in module:
+        raise _Stop(f"name the module as Python imports it, package.module, not its file; given: {module}")
     if not (module and colon and name):
         raise _Stop(f"name a layer as package.module:Layer; given: {path or 'nothing'}")
     try:
         found = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _Stop(f"cannot import {module!r}: {type(error).__name__}: {first_line(error)}") from None
     for part in name.split("."):
         if not hasattr(found, part):

@@ -1,6 +1,7 @@
 """From probes to causes: what a fitted formula explains is laid to its options, the rest to the probe itself."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,6 +58,10 @@ ERRORS = (  # what an exception says → the cause, and what to say of it
 )
 
 
+NAMES = {"batch": "batch normalization", "layer": "layer normalization", "group": "group normalization",
+         "instance": "instance normalization", "rms": "RMS normalization"}  # fmt: skip
+
+
 @dataclass
 class Asked:
     """A probe that was asked: its result so far, and what was measured in a scenario."""
@@ -67,12 +72,22 @@ class Asked:
     measured: Any = None
 
 
-def examine(case: Case, probes: Sequence[Probe]) -> tuple[list[Result], list[Finding]]:
-    """Ask all; the results, and what is wrong, the causes that explain most first."""
+def examine(case: Case, probes: Sequence[Probe], other_kind: str = "") -> tuple[list[Result], list[Finding]]:
+    """Ask all; the results, and what is wrong, the causes that explain most first.
+
+    Args:
+        case: the layer.
+        probes: what to ask.
+        other_kind: which other normalization the layer is exactly, if it is one: that explains whatever fails.
+    """
     asked = [_ask(probe, case) for probe in probes]
     failed = [a for a in asked if a.verdict in ("fail", "raised")]
     if not failed:
         return [_result(a) for a in asked], []
+    if other_kind:
+        words = f"it is {NAMES[other_kind]}, and its output is right as such: check it with kind={other_kind!r}"
+        finding = Finding("another normalization", words, tuple(a.probe.name for a in failed))
+        return [_result(a, [finding]) for a in asked], [finding]
     fitted = None
     with isolated():
         if any(a.probe.what or a.probe.profile == "definition" for a in failed):
@@ -193,7 +208,14 @@ def _findings(case: Case, failed: Sequence[Asked], blamed: dict[str, list[Cause]
         """By the table; what a probe says in its own words before what an exception says."""
         return order.index(a.outcome.cause) if a.outcome.cause in order else len(order), a.verdict == "raised"
 
+    same = Counter(a.outcome.diagnosis.partition("; perhaps")[0] for a in rest if a.verdict == "raised")
     for a in sorted(rest, key=first):
+        said = a.outcome.diagnosis.partition("; perhaps")[0]
+        if a.verdict == "raised" and same[said] >= 4:  # one error that stops many probes
+            cause = CAUSES["raises an error"]
+            entry = found.setdefault(cause.name, (replace(cause, words=f"it raises {said}"), []))
+            blamed[a.probe.name] = [entry[0]]
+            continue
         silencer = next((n for n, (cause, _) in found.items() if {a.probe.name, "*"} & set(cause.silences)), None)
         if silencer:
             blamed[a.probe.name] = [found[silencer][0]]

@@ -201,18 +201,11 @@ class Double(Subject):
         else:
             mean = averaged(x, over)
             mean, var = a_channel(mean), a_channel(averaged((x - mean).square(), over))
-        y = None
-        if "output" in (f.remembered_mean, f.remembered_spread) or "normalized" in (
-            f.remembered_mean,
-            f.remembered_spread,
-        ):
+        g, b = self._parameters(x)
+        y = x * g + b  # what may be remembered instead of x: scaled, normalized, or both
+        if f.remembered_spread in ("output", "normalized"):
             y = (x - column(mean, x)) / (column(var, x) + self.eps).sqrt()
-        if "output" in (f.remembered_mean, f.remembered_spread):
-            g, b = self._parameters(x)
-            y = y * g + b
-        if "scaled input" in (f.remembered_mean, f.remembered_spread):
-            g, b = self._parameters(x)
-            y = x * g + b
+            y = y * g + b if f.remembered_spread == "output" else y
         correction = factor(x, f.remembered_count)
         new_mean = {
             "mean": lambda: mean,

@@ -4,14 +4,15 @@ import contextlib
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from normdoctor.case import ACTIVATIONS, Case, attribute, copied, in_mode, state_of
 from normdoctor.double import Double
 from normdoctor.formula import Formula, gammas
-from normdoctor.probe import compare
+from normdoctor.probe import compare, distance
 from normdoctor.subject import Specimen
 
-__all__ = ["explore"]
+__all__ = ["explore", "off"]
 
 GAMMAS = ("weight", "gamma", "γ", "m", "mult", "mults", "scale", "gain", "g")
 BETAS = ("bias", "beta", "β", "a", "add", "adds", "shift", "offset", "b")
@@ -37,27 +38,46 @@ def explore(case: Case, rights: Sequence[Formula]) -> None:
     layer_eps = attribute(layer, ("eps", "epsilon"), None)
     case.eps = float(layer_eps) if layer_eps else _find_eps(case)
     case.momentum = _find_momentum(case)
-    case.right = next((f for f in rights if _follows(case, f)), case.right)
+    groups = attribute(layer, ("num_groups", "groups"), None)
+    if rights[0].over.startswith("groups") and isinstance(groups, int) and groups > 0 and case.channels % groups == 0:
+        case.right = Formula(over=f"groups of {case.channels // groups}")
+    elif len(rights) > 1:
+        case.right = min(rights, key=lambda formula: off(case, formula))
 
 
 def _find_layout(case: Case) -> None:
     if case.hints.input_shape:
-        shape = list(case.hints.input_shape)
-        case.axis = case.axis % len(shape)
-        shape.insert(1, shape.pop(case.axis))
-        case.shape = tuple(shape)
+        given = list(case.hints.input_shape)
+        case.axis = case.axis % len(given)
+        given.insert(1, given.pop(case.axis))
+        case.shape = tuple(given)
         if case.shape[1] != case.channels:
             raise ValueError(f"input_shape {case.hints.input_shape} has {case.shape[1]} channels, not {case.channels}")
         return
-    for axis in (1, -1) if case.hints.channel_axis is None else (case.hints.channel_axis,):
-        for dimensions in (4, 3, 5, 2):
-            shape = case.shape_of(dimensions)
-            case.axis = axis if axis > 0 else dimensions + axis
-            with contextlib.suppress(Exception):
-                if case.call(in_mode(case.make(), True), case.batch(shape=shape)).shape == shape:
+    running: list[tuple[int, tuple[int, ...]]] = []
+    asked = case.hints.channel_axis
+    for axis, dimensions in (
+        *((axis, d) for axis in ((1, -1) if asked is None else (asked,)) for d in (4, 3, 5)),
+        (1, 2),
+    ):
+        shape = case.shape_of(dimensions)
+        case.axis = axis if axis > 0 else dimensions + axis
+        if not 0 < case.axis < dimensions:
+            continue
+        with contextlib.suppress(Exception):
+            y = case.call(in_mode(case.make(), True), case.batch(shape=shape))
+            if y.shape == shape:
+                running.append((case.axis, shape))
+                if not case.is_batch or _is_normalized(y):
                     case.shape = shape
                     return
-    case.axis, case.shape = 1, case.shape_of(4)
+    case.axis, case.shape = running[0] if running else (1, case.shape_of(4))
+
+
+def _is_normalized(y: Tensor) -> bool:
+    """Whether each channel of (N, C, ...) has a spread of its own about 1: then the layout is the layer's."""
+    std = y.detach().double().transpose(0, 1).flatten(1).std(1)
+    return bool(((std - 1).abs() < 0.1).all())
 
 
 def _is_frozen(case: Case) -> bool:
@@ -113,7 +133,7 @@ def _find_activation(case: Case) -> None:
         return
     with torch.no_grad(), contextlib.suppress(Exception):
         low = case.call(copied(layer), case.batch())
-        beta += 16.0
+        beta.add_(16.0)
         high = case.call(layer, case.batch()) - 16
         if not torch.allclose(low, high, atol=1e-4):
             matching = (name for name, act in ACTIVATIONS.items() if torch.allclose(low, act(high), atol=1e-3))
@@ -122,7 +142,7 @@ def _find_activation(case: Case) -> None:
 
 def _find_gamma_kind(case: Case) -> str:
     """How γ comes from its parameter, by what doubling and halving it does to the spread of the outputs."""
-    spreads = []
+    spreads: list[float] = []
     for value in (0.5, 1.25):
         layer = in_mode(case.make(), True)
         parameters = dict(layer.named_parameters())
@@ -157,13 +177,15 @@ def _find_eps(case: Case) -> float:
     return 1e-5
 
 
-def _follows(case: Case, formula: Formula) -> bool:
+def off(case: Case, formula: Formula) -> float:
+    """How far the layer's output is from what a formula gives, of the largest value; infinite where it cannot be."""
     with contextlib.suppress(Exception):
         subject, x = Specimen(case), case.batch()
         run = subject.evaluate if case.frozen else subject.train
         double = Double(subject, formula)
-        return not compare(run(x), (double.evaluate if case.frozen else double.train)(x), what="", ulps=4096).diagnosis
-    return False
+        right = (double.evaluate if case.frozen else double.train)(x)
+        return distance(run(x), right, max(right.abs().max().item(), 1e-3))
+    return float("inf")
 
 
 def _find_momentum(case: Case) -> float:

@@ -6,6 +6,7 @@ same in float64 (or, of a layer that computes in fewer digits, nearly the same).
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -68,10 +69,10 @@ def _evaluation(subject: Subject) -> list[Tensor | None]:
     for k in range(3):
         if not case.frozen:
             x = case.batch(10 + k, more=k % 2).double().requires_grad_()
-            _tried(lambda x=x: subject.train(x))
+            _tried(functools.partial(subject.train, x))
         read = _tried(lambda: torch.stack(subject.read()))
         with torch.no_grad():
-            y = _tried(lambda k=k: subject.evaluate(case.batch(20 + k, more=k).double()))
+            y = _tried(functools.partial(subject.evaluate, case.batch(20 + k, more=k).double()))
         seen += [None if read is None else read[0], None if read is None else read[1], y]
     return seen
 
@@ -111,15 +112,17 @@ def fit(case: Case) -> Fit:
     options = {"momentum": 0.3} if case.offers("momentum") else {}
     options |= {"eps": 0.2} if case.offers("eps") else {}
     found: list[Option] = []
-    unknown, formula = [], case.right
+    unknown: list[str] = []
+    formula = case.right
     for name, play, known in PLAYS:
         evaluating = play is _evaluation_and_buffers
         if case.frozen and not evaluating:
             continue
         narrower = _in_training_alone(found) if evaluating else {}
-        chosen = _fitted(case, play, [*narrower, *known], formula, options)
+        beam = BEAM[:1] if unknown else BEAM  # what one play does not explain, another hardly explains by two options
+        chosen = _fitted(case, play, [*narrower, *known], formula, options, beam)
         if chosen is None and evaluating:
-            chosen = _fitted(case, _evaluation, [*narrower, *known], formula, options)
+            chosen = _fitted(case, _evaluation, [*narrower, *known], formula, options, beam)
         if chosen is None:
             unknown.append(name)
             continue
@@ -144,7 +147,14 @@ def _in_training_alone(found: Sequence[Option]) -> dict[Option, Option]:
     return narrower
 
 
-def _fitted(case: Case, play: Play, known: Sequence[Option], formula: Formula, options: dict[str, Any]):
+def _fitted(
+    case: Case,
+    play: Play,
+    known: Sequence[Option],
+    formula: Formula,
+    options: dict[str, Any],
+    beam: Sequence[int],
+) -> tuple[Option, ...] | None:
     """The options that explain a play: in float64 if the layer can, else in its own dtype."""
     for given in (options, {}):
         for dtype in (torch.float64, None):
@@ -154,7 +164,7 @@ def _fitted(case: Case, play: Play, known: Sequence[Option], formula: Formula, o
                 if all(t is None for t in measured):
                     continue
                 for tolerance in (EXACT, NEAR) if dtype else (NEAR,):
-                    chosen = _search(measured, twin, play, known, formula, tolerance, given)
+                    chosen = _search(measured, twin, play, known, formula, tolerance, given, beam)
                     if chosen is not None:
                         return chosen
                 return None
@@ -169,6 +179,7 @@ def _search(
     formula: Formula,
     tolerance: float,
     given: dict[str, Any],
+    beam: Sequence[int],
 ) -> tuple[Option, ...] | None:
     def errors(candidate: Formula) -> list[float]:
         expected = play(Double(twin, candidate, **given))
@@ -183,7 +194,7 @@ def _search(
     so_far = score(wrong)
     best: list[tuple[Option, ...]] = [()]
     seen: set[frozenset[tuple[str, str]]] = set()
-    for width in BEAM:
+    for width in beam:
         tried: list[tuple[float, tuple[Option, ...]]] = []
         for combination in best[:width]:
             taken = {field for option in combination for field, _ in option.changes}

@@ -133,6 +133,6 @@ def distance(measured: Tensor, expected: Tensor, scale: float) -> float:
 
 def same(measured: Tensors, expected: Tensors, what: str, ulps: int) -> Outcome:
     """Hold one or several tensors against what should be; the worst of them."""
-    pairs = [(measured, expected)] if isinstance(measured, Tensor) else zip(measured, expected, strict=True)
-    outcomes = [compare(one, other, what=what, ulps=ulps) for one, other in pairs]
+    ones, others = ((t,) if isinstance(t, Tensor) else t for t in (measured, expected))
+    outcomes = [compare(one, other, what=what, ulps=ulps) for one, other in zip(ones, others, strict=True)]
     return max(outcomes, key=lambda o: (bool(o.diagnosis), (o.measured or 0.0) / (o.tolerance or 1.0)))

@@ -142,7 +142,7 @@ class Report(_Table):
     @property
     def ran(self) -> tuple[str, ...]:
         """The names of the probes that applied."""
-        return tuple(r.probe for r in self._results if r.verdict != "not applicable")
+        return () if self.untestable else tuple(r.probe for r in self._results if r.verdict != "not applicable")
 
     def details(self, every: bool = False) -> "Details":
         """Diagnosis and numbers of the probes that failed or raised; with `every=True`, of all of them."""

@@ -171,10 +171,10 @@ class Specimen(Subject):
         with torch.no_grad():
             for t, v in ((mean, values[0]), (var, values[1])):
                 t.copy_(v.view_as(t))
-            for name, t, k in (("g", buffers.get("weight"), 2), ("b", buffers.get("bias"), 3)):
-                if t is not None and t.numel() == self.case.channels:
-                    t.copy_((0.5 + values[k]).view_as(t))
-                    setattr(self, name, t.detach().cpu().double().flatten().clone())
+            for name, own, k in (("g", buffers.get("weight"), 2), ("b", buffers.get("bias"), 3)):
+                if own is not None and own.numel() == self.case.channels:
+                    own.copy_((0.5 + values[k]).view_as(own))
+                    setattr(self, name, own.detach().cpu().double().flatten().clone())
         return mean.detach().cpu().double().flatten(), var.detach().cpu().double().flatten()
 
     def held(self) -> tuple[Tensor | None, Tensor | None]:

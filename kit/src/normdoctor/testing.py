@@ -1,10 +1,12 @@
 """For test suites: one assertion for all probes, or a test of its own for each, as scikit-learn has it."""
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import nn
 
+from normdoctor.causes import CAUSES
 from normdoctor.checking import PROBES, check_normalization
 from normdoctor.output import as_text
 from normdoctor.probe import PROFILES
@@ -30,7 +32,7 @@ def assert_normalization(
 
     Args:
         make_layer, kind, options: as of `check_normalization`.
-        expected_failures: probe → reason; all of them must fail.
+        expected_failures: probe or cause → reason; all must be found. A cause stands for the probes it explains.
         require: probes that must have run: that one "not applicable" is not taken for a pass.
 
     Returns:
@@ -41,21 +43,29 @@ def assert_normalization(
             probe that did not run.
         ValueError: an unknown probe.
     """
-    expected, required = dict(expected_failures or {}), list(require)
-    unknown = [name for name in (*expected, *required) if name not in {probe.name for probe in PROBES}]
-    if unknown:
-        raise ValueError(f"no probe {unknown[0]!r}; there are: {', '.join(probe.name for probe in PROBES)}")
+    __tracebackhide__ = True
+    expected, required = dict(expected_failures or {}), [require] if isinstance(require, str) else list(require)
+    probes = [probe.name for probe in PROBES]
+    for name in (*expected, *required):
+        known = probes if name in required else [*probes, *CAUSES]
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise ValueError(f"no probe or cause {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     report = check_normalization(make_layer, kind, **options)
     if report.untestable:
         raise AssertionError(f"{report.title} could not be tested: {report.untestable}")
-    stale = [name for name in expected if name in report.ran and name not in report.failed]
-    idle = [name for name in (*expected, *required) if name not in report.ran]
-    surprising = [name for name in report.failed if name not in expected]
+    found = {finding.cause: finding.probes for finding in report.causes}
+    stale = [
+        n for n in expected if (n in report.ran and n not in report.failed) or (n not in probes and n not in found)
+    ]
+    idle = [n for n in (*expected, *required) if n in probes and n not in report.ran]
+    excused = {probe for name in expected for probe in found.get(name, (name,))}
+    surprising = [name for name in report.failed if name not in excused]
     problems = []
     if surprising:
         problems.append(as_text(report, only=surprising))
     if stale:
-        problems.append(f"expected to fail, and passed: {', '.join(stale)}: take them off expected_failures")
+        problems.append(f"expected, and not found: {', '.join(stale)}: take them off expected_failures")
     if idle:
         problems.append(f"expected or required, and did not run: {', '.join(idle)}")
     if problems:
@@ -92,6 +102,7 @@ def parametrize_with_probes(
 
     def asking(name: str) -> Callable[[], None]:
         def ask() -> None:
+            __tracebackhide__ = True
             if not reports:
                 options.setdefault("only", names)
                 reports.append(check_normalization(make_layer, kind, profile=profile, everything=everything, **options))

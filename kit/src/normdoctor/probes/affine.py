@@ -25,7 +25,8 @@ def neutral_start(case: Case) -> Outcome:
     if subject.seen or not subject.given_training:
         raise NotApplicable("the layer was trained before")
     parameters = dict(layer.named_parameters())
-    held = [(n, parameters[n].detach().cpu().double()) for n in (case.gamma_name, case.beta_name) if n]
+    names = [name for name in (case.gamma_name, case.beta_name) if name is not None]
+    held = [(name, parameters[name].detach().cpu().double()) for name in names]
     if not held:
         raise NotApplicable("the layer has neither γ nor β")
     zero_kind = {"weight": 1.0, "1 + weight": 0.0, "exp": 0.0}.get(case.gamma_kind)

@@ -77,7 +77,7 @@ def affine_false(case: Case) -> Outcome:
     _offered(case, option)
     if not any(p.requires_grad for p in case.make(**{option: True}).parameters()):
         raise Broken(f"with {option}=True there is no γ that could learn: the option is ignored", "affine ignored")
-    subject, x = Specimen(case, **{option: False}), case.batch()
+    subject, x = Specimen(case, case.make(**{option: False})), case.batch()
     if any(p is not None for p in subject.affine()) or any(p.requires_grad for p in subject.layer.parameters()):
         raise Broken(f"with {option}=False there are still parameters: the option is ignored", "affine ignored")
     if Specimen(case).tracks and not subject.tensors() and Specimen(case).given_training and not case.adapted:
@@ -155,7 +155,7 @@ def device_and_dtype(case: Case) -> Outcome:
 def shown(case: Case) -> Outcome:
     layer = case.make()
     words = repr(layer)
-    if not state_of(layer):
+    if not state_of(layer) or isinstance(layer, torch.jit.ScriptModule):
         raise NotApplicable("there is nothing in it to show")
     if str(case.channels) not in words:
         raise Broken(f"it shows itself as {words.splitlines()[0][:60]}: give it an extra_repr", "shows nothing")

@@ -1,15 +1,23 @@
 """The probes of a `BnLayer`: of the convolution around the normalization."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
-from normdoctor.case import Case
+from normdoctor.case import Case, FromBnLayer
 from normdoctor.probe import Outcome, Probe, registrar
 
 __all__ = ["CONVOLUTION"]
 
 CONVOLUTION: list[Probe] = []
 _probe = registrar(CONVOLUTION, "engineering")
+
+
+def _layer(case: Case) -> Callable[..., nn.Module]:
+    """The class around the normalization."""
+    assert isinstance(case.make_layer, FromBnLayer)  # since the probes need it
+    return case.make_layer.layer
 
 
 @_probe(
@@ -22,7 +30,7 @@ def output_size(case: Case) -> Outcome:
     wrong = []
     for kernel in (1, 3, 5, 7):
         for stride in (1, 2):
-            layer = case.make_layer.layer(3, 4, stride=stride, kernel_size=kernel)
+            layer = _layer(case)(3, 4, stride=stride, kernel_size=kernel)
             size = layer.train()(case.batch(shape=(2, 3, 16, 16))).shape[-1]
             if size != 16 // stride:
                 wrong.append(f"kernel {kernel}, stride {stride}: 16 becomes {size}")
@@ -37,7 +45,7 @@ def output_size(case: Case) -> Outcome:
     "training",
 )
 def no_idle_bias(case: Case) -> Outcome:
-    layer = case.make_layer.layer(case.channels, case.channels, stride=1, kernel_size=3).train()
+    layer = _layer(case)(case.channels, case.channels, stride=1, kernel_size=3).train()
     x = case.batch() - 7
     before = layer(x).detach()
     idle = []

@@ -52,9 +52,10 @@ def pickled(case: Case) -> Outcome:
 )
 def reset(case: Case) -> Outcome:
     subject = trained(case)
-    if not callable(getattr(subject.layer, "reset_running_stats", None)):
+    start_anew = getattr(subject.layer, "reset_running_stats", None)
+    if not callable(start_anew):
         raise NotApplicable("it has none")
-    subject.layer.reset_running_stats()
+    start_anew()
     new = {"running_mean": 0.0, "running_var": 1.0, "num_batches_tracked": 0.0}
     state = {key.rpartition(".")[2]: t for key, t in subject.layer.state_dict().items()}
     other = [key for key, value in new.items() if key in state and not bool((state[key] == value).all())]
@@ -101,7 +102,7 @@ def _storages(layer: nn.Module) -> dict[str, int]:
 def two_calls(case: Case) -> Outcome:
     subject, alone, cotangent = Specimen(case), Specimen(case), case.cotangent()
     xs = [case.batch(k).requires_grad_() for k in (1, 2)]
-    both = sum((subject.train(x) * cotangent).sum() for x in xs)
+    both = torch.stack([(subject.train(x) * cotangent).sum() for x in xs]).sum()
     measured = torch.cat(torch.autograd.grad(both, xs))
     expected = torch.cat([torch.autograd.grad((alone.train(x) * cotangent).sum(), x)[0] for x in xs])
     words = "the first call's gradient is another once it was called again: keep nothing between forward and backward"

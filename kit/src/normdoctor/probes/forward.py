@@ -85,6 +85,7 @@ def gradient_beta(case: Case, new: Make) -> Tensor:
 def _gradient_of_one(case: Case, new: Make, which: int, name: str) -> Tensor:
     subject = new()
     parameter = subject.affine()[which]
+    assert parameter is not None  # since the probe needs it
     if parameter.numel() == 1 < case.channels:
         words = (
             f"{name} has 1 value for {case.channels} channels: one parameter is shared; make it one number a channel"

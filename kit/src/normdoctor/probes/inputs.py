@@ -166,15 +166,15 @@ def _refused(case: Case, x: Tensor) -> str:
     neutral = Double(subject)  # a layer that is several may have used another one, as it was made
     neutral.weight, neutral.shift = None, None
     neutral.g, neutral.b = torch.ones_like(double.g), torch.zeros_like(double.b)
-    error = min(compare(y, each.train(x), what="the output").measured or 0.0 for each in (double, neutral))
-    if error <= 1e-4 and subject.tracks:  # then evaluation, too
+    off = min(compare(y, each.train(x), what="the output").measured or 0.0 for each in (double, neutral))
+    if off <= 1e-4 and subject.tracks:  # then evaluation, too
         with torch.no_grad():
             z = subject.evaluate(x)
         if z.shape != x.shape:
             return f"silently the wrong shape in evaluation, {tuple(z.shape)} for {tuple(x.shape)}"
     own = case.batch()
     usual = compare(Specimen(case).train(own), Double(subject).train(own), what="the output").measured or 0.0
-    return "silently a wrong result" if error > max(4 * usual, 1e-4) else ""
+    return "silently a wrong result" if off > max(4 * usual, 1e-4) else ""
 
 
 @_probe("wrong channels", "Is a wrong number of channels an error?", "training", "guessed")

@@ -91,11 +91,11 @@ def num_batches_tracked(case: Case) -> Outcome:
         raise Broken(f"the count of a new layer begins at {subject.seen}, not 0", "counted wrongly")
     counts = []
     for each in (subject, double):
-        before = each.counter()
+        before = each.counter() or 0
         each.learn(3)
         with torch.no_grad():
             each.evaluate(case.batch())
-        counts.append(each.counter() - before)
+        counts.append((each.counter() or 0) - before)
     if counts[0] == counts[1]:
         return Outcome("", 0, 0, "batches, exact")
     words, cause = {

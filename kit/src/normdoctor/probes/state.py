@@ -129,8 +129,8 @@ def registered(case: Case) -> Outcome:
             raise Broken(f"{other} and {name} are one and the same tensor: each its own", "one tensor for two")
     counters = [n for n in subject.tensors() if n.rpartition(".")[2] == "num_batches_tracked"]
     if lost := [n for n in counters if n not in subject.layer.state_dict()]:
-        held = dict(subject.layer.named_buffers())
-        words = "the buffer is not persistent, so that it is not saved" if lost[0] in held else REGISTER
+        buffers = dict(subject.layer.named_buffers())
+        words = "the buffer is not persistent, so that it is not saved" if lost[0] in buffers else REGISTER
         raise Broken(f"{', '.join(lost)}: {words}", PLAIN)
     with torch.no_grad():
         expected = subject.copy().evaluate(case.batch(1))

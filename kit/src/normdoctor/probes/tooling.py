@@ -101,13 +101,22 @@ def _compiled(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor
     return torch.compile(fresh, backend="eager")
 
 
+class _StandIn(nn.Module):
+    """Something that is called as the layer is."""
+
+    def __init__(self, run: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.run = run
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(x)
+
+
 def _step(run: Callable[[Tensor], Tensor], subject: Specimen, case: Case) -> Tensor:
     """Output and dL/dx of a step of training."""
     in_mode(subject.layer, True)
     leaf = case.batch().requires_grad_()
-    stand_in = nn.Identity()
-    stand_in.forward = run
-    y = case.call(stand_in, leaf.clone())
+    y = case.call(_StandIn(run), leaf.clone())
     return torch.stack([y.detach(), torch.autograd.grad(y, leaf, case.cotangent().to(y.dtype))[0]])
 
 
@@ -134,9 +143,6 @@ def exported(case: Case) -> Outcome:
     expected = subject.evaluate(x).detach()
     given = x if case.axis == 1 else x.movedim(1, case.axis)
     program = torch.export.export(in_mode(subject.layer, False), (given,))
-    stand_in = nn.Identity()
-    run = program.module()
-    stand_in.forward = lambda given: run(given)
     words = "the exported layer evaluates differently"
-    measured = case.call(stand_in, x) - subject.lift
+    measured = case.call(_StandIn(program.module()), x) - subject.lift
     return compare(measured, expected, words, what="the exported layer's output", ulps=64, cause="not exportable")
