@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGED = ("pyproject.toml", "README.md", "LICENSE", "utils", "kit/pyproject.toml", "kit/README.md", "kit/src")
+PACKAGED = (
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "utils",
+    "kit/pyproject.toml",
+    "kit/README.md",
+    "kit/LICENSE",
+    "kit/src",
+)
 TRY_EVERYTHING = """
 import importlib, pkgutil, sys
 import normdoctor, utils
@@ -59,8 +68,8 @@ def installed(tmp_path_factory) -> Path:
             shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copy(ROOT / name, target)
-    for folder in (source, source / "kit"):
-        uv("build", "--wheel", "--no-build-isolation", "--out-dir", wheels, "--python", sys.executable, cwd=folder)
+    for folder, what in ((source, ["--wheel"]), (source / "kit", [])):  # the kit's wheel from its source distribution
+        uv("build", *what, "--no-build-isolation", "--out-dir", wheels, "--python", sys.executable, cwd=folder)
     venv.create(home, with_pip=False, symlinks=os.name != "nt")
     scripts = home / ("Scripts" if os.name == "nt" else "bin")
     python = scripts / ("python.exe" if os.name == "nt" else "python")
@@ -76,6 +85,16 @@ def test_every_module_can_be_imported_and_the_data_do_not_land_among_the_package
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).is_absolute()
     assert "site-packages" not in done.stdout
+
+
+def test_the_kit_is_typed_and_says_its_version_and_its_licence(installed, tmp_path):
+    asked = (
+        "import importlib.metadata as m, importlib.resources as r, normdoctor; d = m.distribution('normdoctor'); "
+        "print(r.files('normdoctor').joinpath('py.typed').is_file(), d.version == normdoctor.__version__, "
+        "any(f.name == 'LICENSE' for f in d.files))"
+    )
+    done = run(installed, "-c", asked, cwd=tmp_path)
+    assert (done.returncode, done.stdout.split()) == (0, ["True", "True", "True"]), done.stderr
 
 
 def test_the_kit_beside_a_foreign_utils(installed, tmp_path):
