@@ -3,15 +3,13 @@
 `VARIANTS` lists them: `make` takes the number of channels, `options` holds what cannot be seen from outside,
 `why` says what is unusual. A layer that declares other constants than PyTorch's keeps them in attributes.
 """
-
 import contextlib
 import functools
 import math
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -85,18 +83,8 @@ class _Drop(nn.Module):
     _version = 2
     ndims = (4,)
 
-    def __init__(
-        self,
-        num_features,
-        eps=1e-5,
-        momentum=0.1,
-        affine=True,
-        track_running_stats=True,
-        device=None,
-        dtype=None,
-        *,
-        bias=True,
-    ):
+    def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True,
+                 device=None, dtype=None, *, bias=True):
         super().__init__()
         if eps <= 0:
             raise ValueError(f"eps must be positive, got {eps}")
@@ -108,7 +96,8 @@ class _Drop(nn.Module):
         track = track_running_stats
         self.register_buffer("running_mean", torch.zeros(num_features, **kw) if track else None)
         self.register_buffer("running_var", torch.ones(num_features, **kw) if track else None)
-        self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long, device=device) if track else None)
+        self.register_buffer("num_batches_tracked",
+                             torch.tensor(0, dtype=torch.long, device=device) if track else None)
         self.reset_parameters()
 
     def reset_running_stats(self):
@@ -125,10 +114,8 @@ class _Drop(nn.Module):
             nn.init.zeros_(self.bias)
 
     def extra_repr(self):
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
-        )
+        return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+                f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}")
 
     def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest):
         if (local_metadata.get("version") or 0) < 2 and self.track_running_stats:
@@ -416,16 +403,8 @@ class Functional(_Drop):
         self.check(x)
         f = float(self.factor()) if self.training and self.track_running_stats else 0.0
         keep = not self.training or self.track_running_stats
-        return F.batch_norm(
-            x,
-            self.running_mean if keep else None,
-            self.running_var if keep else None,
-            self.weight,
-            self.bias,
-            self.uses_batch(),
-            f,
-            self.eps,
-        )
+        return F.batch_norm(x, self.running_mean if keep else None, self.running_var if keep else None,
+                            self.weight, self.bias, self.uses_batch(), f, self.eps)
 
 
 class TorchBatchNorm(_Drop):
@@ -433,17 +412,9 @@ class TorchBatchNorm(_Drop):
         self.check(x)
         f = float(self.factor()) if self.training and self.track_running_stats else 0.0
         keep = not self.training or self.track_running_stats
-        return torch.batch_norm(
-            x,
-            self.weight,
-            self.bias,
-            self.running_mean if keep else None,
-            self.running_var if keep else None,
-            self.uses_batch(),
-            f,
-            self.eps,
-            torch.backends.cudnn.enabled,
-        )
+        return torch.batch_norm(x, self.weight, self.bias, self.running_mean if keep else None,
+                                self.running_var if keep else None, self.uses_batch(), f, self.eps,
+                                torch.backends.cudnn.enabled)
 
 
 class NativeBatchNorm(_Drop):
@@ -453,16 +424,8 @@ class NativeBatchNorm(_Drop):
         keep = not self.training or self.track_running_stats
         if not x.numel():
             return self.gain(torch.zeros_like(x))
-        y, _, _ = torch.native_batch_norm(
-            x,
-            self.weight,
-            self.bias,
-            self.running_mean if keep else None,
-            self.running_var if keep else None,
-            self.uses_batch(),
-            f,
-            self.eps,
-        )
+        y, _, _ = torch.native_batch_norm(x, self.weight, self.bias, self.running_mean if keep else None,
+                                          self.running_var if keep else None, self.uses_batch(), f, self.eps)
         return y
 
 
@@ -514,15 +477,9 @@ class Volumes(_Drop):
 
 class SubclassOwnForward(nn.BatchNorm2d):
     def forward(self, x):
-        usual = (
-            self.training
-            and self.track_running_stats
-            and self.bias is not None
-            and x.dim() == 4
-            and x.dtype in (torch.float32, torch.float64)
-            and x.dtype == self.running_mean.dtype
-            and x.shape[1] == self.num_features < x.numel()
-        )
+        usual = (self.training and self.track_running_stats and self.bias is not None and x.dim() == 4
+                 and x.dtype in (torch.float32, torch.float64) and x.dtype == self.running_mean.dtype
+                 and x.shape[1] == self.num_features < x.numel())
         if not usual or self.eps <= 0:
             return super().forward(x)
         var, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
@@ -788,9 +745,8 @@ class InParameterDict(nn.Module):
     def __init__(self, channels):
         super().__init__()
         self.eps, self.momentum = 1e-5, 0.1
-        self.p = nn.ParameterDict(
-            {"gamma": nn.Parameter(torch.ones(channels)), "beta": nn.Parameter(torch.zeros(channels))}
-        )
+        self.p = nn.ParameterDict({"gamma": nn.Parameter(torch.ones(channels)),
+                                   "beta": nn.Parameter(torch.zeros(channels))})
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
@@ -825,9 +781,8 @@ class ByRank(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        self.by_rank = nn.ModuleDict(
-            {"3": nn.BatchNorm1d(channels), "4": nn.BatchNorm2d(channels), "5": nn.BatchNorm3d(channels)}
-        )
+        self.by_rank = nn.ModuleDict({"3": nn.BatchNorm1d(channels), "4": nn.BatchNorm2d(channels),
+                                      "5": nn.BatchNorm3d(channels)})
 
     def forward(self, x):
         if not 3 <= x.dim() <= 5:
@@ -874,9 +829,8 @@ class RunningAsParameters(nn.Module):
 
     def forward(self, x):
         _count(x, self.weight.numel(), self.training)
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
-        )
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training,
+                            self.momentum, self.eps)
 
 
 class AssignedBuffers(_Lean):
@@ -949,9 +903,8 @@ class ChannelsLastMemory(_Lean):
         _images(x)
         _count(x, self.channels, self.training)
         x = x.contiguous(memory_format=torch.channels_last)
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
-        )
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training,
+                            self.momentum, self.eps)
 
 
 class _Standardize(torch.autograd.Function):
@@ -966,7 +919,7 @@ class _Standardize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g):
-        (x,) = ctx.saved_tensors
+        x, = ctx.saved_tensors
         dims = _dims(x)
         var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
         inv = torch.rsqrt(var + ctx.eps)
@@ -1124,7 +1077,6 @@ class Synchronized(_Lean):
         if not self.several():
             return t
         import torch.distributed.nn.functional as dnn
-
         return dnn.all_reduce(t)
 
     def statistics(self, x, z):
@@ -1235,9 +1187,8 @@ class TrainingArgument(_Lean):
     def forward(self, x, training=None):
         training = self.training if training is None else training
         _count(x, self.channels, training)
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, training, self.momentum, self.eps
-        )
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training,
+                            self.momentum, self.eps)
 
 
 class LastAxis(nn.Module):
@@ -1317,16 +1268,8 @@ class Decay(nn.Module):
 
     def forward(self, x):
         _count(x, self.weight.numel(), self.training)
-        return F.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training,
-            1 - self.decay,
-            self.variance_epsilon,
-        )
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training,
+                            1 - self.decay, self.variance_epsilon)
 
 
 class DoubleInside(_Lean):
@@ -1506,18 +1449,8 @@ def keyword_only(channels):
 
 
 class KeywordOptions(_Drop):
-    def __init__(
-        self,
-        num_features,
-        *,
-        eps=1e-5,
-        momentum=0.1,
-        affine=True,
-        track_running_stats=True,
-        device=None,
-        dtype=None,
-        bias=True,
-    ):
+    def __init__(self, num_features, *, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True,
+                 device=None, dtype=None, bias=True):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
 
@@ -1539,9 +1472,8 @@ class FromConfig(nn.Module):
 
     def forward(self, x):
         _count(x, self.config.width, self.training)
-        return F.batch_norm(
-            x, self.ema_mean, self.ema_var, self.gain, self.offset, self.training, self.config.momentum, self.config.eps
-        )
+        return F.batch_norm(x, self.ema_mean, self.ema_var, self.gain, self.offset, self.training,
+                            self.config.momentum, self.config.eps)
 
 
 def from_config(channels):
@@ -1562,9 +1494,8 @@ class DataclassLayer(nn.Module):
 
     def forward(self, x):
         _count(x, self.channels, self.training)
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
-        )
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training,
+                            self.momentum, self.eps)
 
 
 class DeviceAndDtype(nn.Module):
@@ -1639,7 +1570,7 @@ def _check_input(module, args):
 
 
 def _apply_affine(module, args, output):
-    (x,) = args
+    x, = args
     return (output * _col(module.weight, x) + _col(module.bias, x)).to(x.dtype)
 
 
@@ -1673,11 +1604,9 @@ class UnusedBuffer(_Lean):
 
 def _in_wide_precision(forward):
     """Decorator: computes in at least float32 and returns the input's dtype."""
-
     @functools.wraps(forward)
     def wrapper(self, x):
         return forward(self, _wide(x)).to(x.dtype)
-
     return wrapper
 
 
@@ -1845,18 +1774,10 @@ VARIANTS = [
     _v(nn.SyncBatchNorm, "Without a process group it trains on the CPU like nn.BatchNorm.", "eng", "nn.SyncBatchNorm"),
     _v(lazy, "nn.LazyBatchNorm2d learns the number of channels from the first input.", "eng", "nn.LazyBatchNorm2d"),
     _v(functools.partial(nn.BatchNorm2d, eps=1e-3), "A partial with another eps.", "torch", "partial eps=1e-3"),
-    _v(
-        functools.partial(nn.BatchNorm2d, momentum=0.01),
-        "A partial with a slow average.",
-        "torch",
-        "partial momentum=0.01",
-    ),
-    _v(
-        functools.partial(nn.BatchNorm2d, momentum=None),
-        "A partial with the cumulative average.",
-        "torch",
-        "partial momentum=None",
-    ),
+    _v(functools.partial(nn.BatchNorm2d, momentum=0.01), "A partial with a slow average.", "torch",
+       "partial momentum=0.01"),
+    _v(functools.partial(nn.BatchNorm2d, momentum=None), "A partial with the cumulative average.", "torch",
+       "partial momentum=None"),
     _v(functools.partial(nn.BatchNorm2d, affine=False), "No scale and no shift.", "eng", "partial affine=False"),
     # stand-ins for nn.BatchNorm2d, each with another arithmetic
     _v(TwoPass, "Mean first, then the mean of the squared deviations.", "torch"),
@@ -1963,23 +1884,13 @@ VARIANTS = [
     _v(DoubleInside, "Computes in float64."),
     _v(WideStatistics, "Statistics in float32 for half-precision inputs."),
     _v(NoDoubleOnMps, "Accumulates in float64 where the device has it."),
-    _v(
-        KerasLike,
-        "Keras' conventions and constants, channels last.",
-        conventions="keras",
-        channel_axis=-1,
-        input_shape=(8, 5, 6, 4),
-    ),
+    _v(KerasLike, "Keras' conventions and constants, channels last.", conventions="keras", channel_axis=-1,
+       input_shape=(8, 5, 6, 4)),
     _v(keras_first, "Keras' conventions and constants, channels first.", name="KerasLike axis=1", conventions="keras"),
-    _v(
-        keras_textbook,
-        "Keras' conventions with momentum 0.9 and epsilon 1e-5.",
-        name="KerasLike 0.9 1e-5",
-        conventions="keras",
-    ),
-    _v(
-        FlaxLike, "Flax: as Keras, but epsilon is 1e-5.", conventions="keras", channel_axis=-1, input_shape=(8, 5, 6, 4)
-    ),
+    _v(keras_textbook, "Keras' conventions with momentum 0.9 and epsilon 1e-5.", name="KerasLike 0.9 1e-5",
+       conventions="keras"),
+    _v(FlaxLike, "Flax: as Keras, but epsilon is 1e-5.", conventions="keras", channel_axis=-1,
+       input_shape=(8, 5, 6, 4)),
     # relatives that reduce to the plain layer
     _v(BatchRenorm, "Batch renormalization at r_max = 1, d_max = 0."),
     _v(Ghost, "Ghost batch normalization with one ghost."),
@@ -2002,30 +1913,14 @@ VARIANTS = [
     _v(LayerNorm2d, "Over the channels of each pixel, channels first, eps 1e-6.", kind="layer"),
     _v(LayerNormPermuted, "Subclass of nn.LayerNorm for channels first.", kind="layer"),
     _v(group_norm, "PyTorch's own group norm.", "torch", "nn.GroupNorm", kind="group"),
-    _v(
-        functools.partial(nn.GroupNorm, 1),
-        "Group norm with one group.",
-        "torch",
-        "nn.GroupNorm one group",
-        kind="group",
-    ),
+    _v(functools.partial(nn.GroupNorm, 1), "Group norm with one group.", "torch", "nn.GroupNorm one group",
+       kind="group"),
     _v(OwnGroupNorm, "Group norm by reshaping, parameters of shape (C, 1, 1).", kind="group"),
-    _v(
-        functools.partial(nn.InstanceNorm2d, affine=True),
-        "PyTorch's own instance norm with scale and shift.",
-        "torch",
-        "nn.InstanceNorm2d",
-        kind="instance",
-    ),
+    _v(functools.partial(nn.InstanceNorm2d, affine=True), "PyTorch's own instance norm with scale and shift.", "torch",
+       "nn.InstanceNorm2d", kind="instance"),
     _v(OwnInstanceNorm, "Instance norm by var_mean, parameters of shape (1, C, 1, 1).", kind="instance"),
-    _v(
-        nn.RMSNorm,
-        "PyTorch's own RMS norm; eps=None means the machine epsilon.",
-        "torch",
-        "nn.RMSNorm",
-        kind="rms",
-        **_SEQ,
-    ),
+    _v(nn.RMSNorm, "PyTorch's own RMS norm; eps=None means the machine epsilon.", "torch", "nn.RMSNorm", kind="rms",
+       **_SEQ),
     _v(OwnRMSNorm, "RMS norm with variance_epsilon 1e-6.", kind="rms", **_SEQ),
     _v(ZeroCentredRMSNorm, "RMS norm with the scale 1 + weight.", kind="rms", **_SEQ),
 ]
