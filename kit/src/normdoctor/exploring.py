@@ -1,6 +1,7 @@
 """What a caller has not said about a layer, found out by trying."""
 
 import contextlib
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -55,11 +56,9 @@ def _find_layout(case: Case) -> None:
             raise ValueError(f"input_shape {case.hints.input_shape} has {case.shape[1]} channels, not {case.channels}")
         return
     running: list[tuple[int, tuple[int, ...]]] = []
-    asked = case.hints.channel_axis
-    for axis, dimensions in (
-        *((axis, d) for axis in ((1, -1) if asked is None else (asked,)) for d in (4, 3, 5)),
-        (1, 2),
-    ):
+    normalized: list[tuple[int, tuple[int, ...]]] = []
+    axes = (1, -1) if case.hints.channel_axis is None else (case.hints.channel_axis,)
+    for axis, dimensions in (*itertools.product(axes, (4, 3, 5)), (1, 2)):
         shape = case.shape_of(dimensions)
         case.axis = axis if axis > 0 else dimensions + axis
         if not 0 < case.axis < dimensions:
@@ -69,9 +68,13 @@ def _find_layout(case: Case) -> None:
             if y.shape == shape:
                 running.append((case.axis, shape))
                 if not case.is_batch or _is_normalized(y):
-                    case.shape = shape
-                    return
-    case.axis, case.shape = running[0] if running else (1, case.shape_of(4))
+                    normalized.append((case.axis, shape))
+                    if dimensions > 2:
+                        break
+    pictures = [layout for layout in running if layout[0] == 1 and len(layout[1]) > 2]
+    right = [layout for layout in normalized if len(layout[1]) > 2]
+    usual = (1, case.shape_of(4))
+    case.axis, case.shape = next(iter([*right, *pictures, *normalized, *running, usual]))
 
 
 def _is_normalized(y: Tensor) -> bool:
