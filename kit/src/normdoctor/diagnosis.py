@@ -211,9 +211,9 @@ def _findings(case: Case, failed: Sequence[Asked], blamed: dict[str, list[Cause]
     same = Counter(a.outcome.diagnosis.partition("; perhaps")[0] for a in rest if a.verdict == "raised")
     for a in sorted(rest, key=first):
         said = a.outcome.diagnosis.partition("; perhaps")[0]
-        its = {b.outcome.cause for b in rest if b.outcome.diagnosis.partition("; perhaps")[0] == said}
-        if a.verdict == "raised" and same[said] >= 4 and len(its) > 1:  # one error that stops many probes
-            cause = CAUSES["raises an error"]
+        if a.verdict == "raised" and same[said] >= 4:  # one error that stops many probes
+            names = {b.outcome.cause for b in rest if b.outcome.diagnosis.startswith(said)} - {""}
+            cause = CAUSES[names.pop() if len(names) == 1 else "raises an error"]
             entry = found.setdefault(cause.name, (replace(cause, words=f"it raises {said}"), []))
             blamed[a.probe.name] = [entry[0]]
             continue
