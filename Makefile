@@ -37,7 +37,7 @@ help:
 	@echo "make notebook         lay a new lesson, notebook and folder   (NAME=\"Does it help?\")"
 	@echo "make move             give a notebook another number, in its name, links and texts   (FROM=09 TO=10)"
 	@echo "make review           what changed in the notebooks since BASE, without their outputs   (BASE=main)"
-	@echo "make lint             ruff check and ruff format --check, notebooks included"
+	@echo "make lint             ruff check and ruff format --check, notebooks included; the types of the kit"
 	@echo "make lock             renew requirements.txt from pyproject.toml"
 	@echo "make setup            only build the environment"
 	@echo "make clean            remove what the other targets wrote; .venv and data stay"

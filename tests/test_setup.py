@@ -340,7 +340,7 @@ def test_the_stages_of_make_test(tmp_path):
     for name in ("notebooks/00_a.ipynb", "notebooks/99_new.ipynb", long, "tests/test_a.py"):
         (tmp_path / name).touch()
     stages = {name: rest for name, *rest in test_tool.stages(tmp_path, available=8)}
-    assert list(stages) == ["data", "ruff", "ruff's format", "unit tests", "notebooks"]
+    assert list(stages) == ["data", "ruff", "ruff's format", "types of the kit", "unit tests", "notebooks"]
     command, env = stages["notebooks"]
     assert {"--nbval", "--nbval-current-env", "loadfile", "--no-loadscope-reorder"} <= set(command)
     order = [word for word in command if word.startswith("notebooks")]
@@ -359,7 +359,7 @@ def test_the_parts_of_make_test():
         "notebooks": ["data", "tests of the data", "notebooks"],
         "handouts": ["data", "tests of the data", "making of handouts", "handouts"],
         "proofs": ["data", "proofs"],
-        "lint": ["ruff", "ruff's format"],
+        "lint": ["ruff", "ruff's format", "types of the kit"],
     }
 
 

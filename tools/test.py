@@ -1,4 +1,4 @@
-"""`make test`: which data, ruff, the unit tests, then every notebook re-executed and compared.
+"""`make test`: which data, ruff, the kit's types, the unit tests, then every notebook re-executed and compared.
 
     python -m tools.test              everything but what takes long or needs a browser
     python -m tools.test --notebooks  the notebooks, and the tests that depend on the data in use
@@ -6,7 +6,7 @@
                                       and every check says "not solved yet"; and the tests of the data
     python -m tools.test --proofs     all unit tests with their coverage, also those marked `proof`, which take long,
                                       and `browser`, which need one
-    python -m tools.test --lint       ruff's rules and its format, notebooks included
+    python -m tools.test --lint       ruff's rules and its format, notebooks included; the kit's types
 
 Every stage runs, also after one has failed; the exit status is 1 if any did.
 """
@@ -27,7 +27,7 @@ CHOICES = {
     "notebooks": "the notebooks, and the tests that depend on the data",
     "handouts": "what is given away",
     "proofs": "all unit tests, also those that take long or need a browser, with their coverage",
-    "lint": "ruff",
+    "lint": "ruff, and the types of the kit",
 }
 # In which order the notebooks start: the long ones first, as measured, and those that are not named here at the end,
 # because the other cores have nothing to do while the last one runs.
@@ -73,12 +73,14 @@ def stages(root, available, only=""):
     """(name, command, environment) of each stage; `only`: one of CHOICES, or "" for `make test`."""
     python = [sys.executable, "-m"]
     data = ("data", [*python, "utils.data"], {})
-    ruff = [
+    typed = ["--config-file", "kit/pyproject.toml", "kit/src"]
+    lint = [
         ("ruff", [*python, "ruff", "check", "."], {}),
         ("ruff's format", [*python, "ruff", "format", "--check", "."], {}),
+        ("types of the kit", [*python, "mypy", "--cache-dir", "build/mypy", *typed], {}),
     ]
     if only == "lint":
-        return ruff
+        return lint
     options, env = parallel(len(list((root / "tests").glob("test_*.py"))), available)
     unit = [*python, "pytest", "tests", *options]
     if only == "proofs":
@@ -101,7 +103,7 @@ def stages(root, available, only=""):
     notebooks = ("notebooks", [*python, "pytest", *paths, *compared, *ordered], notebook_env)
     if only == "notebooks":
         return [data, of_data, notebooks]
-    return [data, *ruff, ("unit tests", [*unit, "-m", "not proof and not browser"], env), notebooks]
+    return [data, *lint, ("unit tests", [*unit, "-m", "not proof and not browser"], env), notebooks]
 
 
 def passed(status, name):
