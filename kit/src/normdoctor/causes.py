@@ -272,6 +272,7 @@ for _name, _words in {
     "no forward mode": "forward-mode differentiation does not work: give the Function a jvp",
     "not mappable": "evaluation cannot be mapped over images with vmap",
     "compiled otherwise": "compiled, it gives something else",
+    "unlike PyTorch's": "in a case with which PyTorch tests its own layer it does something else",
     "not exportable": "it cannot be exported, or evaluates differently then",
     "wrong padding": "the padding is not half the kernel",
     "idle bias": "the convolution has a bias that the normalization takes away again",

@@ -70,7 +70,7 @@ def check_normalization(
             "instance" or "rms".
         only: names of the probes to run (one, or several); by default all of the profile that apply.
         skip: names of probes to leave out.
-        everything: ask the slow probes too, "compile" and "export".
+        everything: ask the slow probes too: "compile", "export", "PyTorch's own cases".
         profile: "definition" asks for the formula; "engineering" also for a module that can be saved, moved, copied and
             fed what it did not expect; "drop-in" also for PyTorch's names and options, where they are offered.
         conventions: "torch", or "keras": momentum weighs the past, and the running variance is biased.

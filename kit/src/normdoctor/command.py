@@ -39,7 +39,7 @@ def _parser() -> _Parser:
     parser.add_argument("--conventions", default="torch", choices=list(CONVENTIONS), help="of momentum (%(default)s)")
     parser.add_argument("--only", action="append", metavar="PROBE", help="run this probe only; may be repeated")
     parser.add_argument("--skip", action="append", metavar="PROBE", default=[], help="leave this probe out")
-    parser.add_argument("--all", action="store_true", help="also the slow probes: compile, export")
+    parser.add_argument("--all", action="store_true", help="also the slow probes: compile, export, PyTorch's own cases")
     parser.add_argument("--channels", type=_count, help="how many channels to ask for (6)")
     parser.add_argument("--input-shape", type=_shape, metavar="N,C,...", help="of a batch, as the layer wants it")
     parser.add_argument("--channel-axis", type=int, metavar="K", help="where the channels are in it (1, or -1)")

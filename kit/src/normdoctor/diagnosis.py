@@ -217,6 +217,9 @@ def _findings(case: Case, failed: Sequence[Asked], blamed: dict[str, list[Cause]
             entry = found.setdefault(cause.name, (replace(cause, words=f"it raises {said}"), []))
             blamed[a.probe.name] = [entry[0]]
             continue
+        if a.outcome.cause == "unlike PyTorch's" and found:  # whatever else is wrong shows there, too
+            blamed[a.probe.name] = [next(iter(found.values()))[0]]
+            continue
         silencer = next((n for n, (cause, _) in found.items() if {a.probe.name, "*"} & set(cause.silences)), None)
         if silencer:
             blamed[a.probe.name] = [found[silencer][0]]

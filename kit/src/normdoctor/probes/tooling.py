@@ -146,3 +146,55 @@ def exported(case: Case) -> Outcome:
     words = "the exported layer evaluates differently"
     measured = case.call(_StandIn(program.module()), x) - subject.lift
     return compare(measured, expected, words, what="the exported layer's output", ulps=64, cause="not exportable")
+
+
+@_probe(
+    "PyTorch's own cases",
+    "Does it do what PyTorch's layer does, in the cases with which PyTorch tests its own?",
+    "training",
+    "plain",
+    "guessed",
+    "linear",
+    "batch",
+    slow=True,
+    profile="drop-in",
+    cause="unlike PyTorch's",
+)
+def pytorchs_cases(case: Case) -> Outcome:
+    name = f"BatchNorm{max(len(case.shape) - 2, 1)}d"
+    cases = _cases(name)
+    tried, source = 0, f"outputs and what is remembered, in PyTorch's cases for {name}"
+    for arguments, settings, x in cases:
+        theirs = getattr(nn, name)(*arguments, **settings)
+        try:
+            ours = case.make_layer(*arguments, **settings)
+        except TypeError:
+            continue  # an option that it does not offer
+        for training in (True, False):
+            wanted = in_mode(theirs, training)(x)
+            try:
+                measured = case.call(in_mode(ours, training), x)
+            except TypeError:
+                break  # nor this one
+            words = f"with {', '.join(map(str, [*arguments, *(f'{k}={v}' for k, v in settings.items())]))} it differs"
+            outcome = compare(measured, wanted.double(), words, what=source, ulps=1024, cause="unlike PyTorch's")
+            if outcome.diagnosis:
+                return outcome
+        tried += 1
+    if not tried:
+        raise NotApplicable("its constructor takes none of the arguments of PyTorch's cases")
+    return Outcome(source=f"{source}: {tried} of {len(cases)}")
+
+
+@functools.cache
+def _cases(name: str) -> list[tuple[tuple, dict, Tensor]]:
+    """The cases of PyTorch's module tests, which are not public: (arguments, settings, input)."""
+    try:
+        from torch.testing._internal.common_modules import module_db
+
+        info = next(info for info in module_db if info.module_cls.__name__ == name)
+        found = info.module_inputs_func(info, device="cpu", dtype=torch.float32, requires_grad=False, training=True)
+        made = [(one.constructor_input, one.forward_input.args[0]) for one in found]
+        return [(constructor.args, constructor.kwargs, x) for constructor, x in made]
+    except Exception:
+        raise NotApplicable("PyTorch's own cases are not to be had here (they need expecttest)") from None
