@@ -313,6 +313,12 @@ def test_it_says_the_same_twice_and_whatever_the_seed(first):
     assert again == {result.probe: result for result in first if result.probe not in SLOW}
 
 
+def test_pytorchs_own_cases_leave_its_flags_as_they_were():
+    frozen = torch.backends.flags_frozen()
+    assert one_for(nn.BatchNorm2d, "PyTorch's own cases").ok
+    assert torch.backends.flags_frozen() == frozen
+
+
 def test_the_compiler_says_nothing(capfd):
     check_batchnorm(partial(nn.BatchNorm2d, momentum=None), only="compile")
     assert capfd.readouterr() == ("", "")

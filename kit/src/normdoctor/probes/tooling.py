@@ -189,6 +189,9 @@ def pytorchs_cases(case: Case) -> Outcome:
 @functools.cache
 def _cases(name: str) -> list[tuple[tuple, dict, Tensor]]:
     """The cases of PyTorch's module tests, which are not public: (arguments, settings, input)."""
+    allowed = "__allow_nonbracketed_mutation_flag"  # the import freezes PyTorch's flags: they are let loose again
+    flags = torch.backends.flags_frozen.__globals__
+    before = flags.get(allowed)
     try:
         from torch.testing._internal.common_modules import module_db
 
@@ -198,3 +201,6 @@ def _cases(name: str) -> list[tuple[tuple, dict, Tensor]]:
         return [(constructor.args, constructor.kwargs, x) for constructor, x in made]
     except Exception:
         raise NotApplicable("PyTorch's own cases are not to be had here (they need expecttest)") from None
+    finally:
+        if before is not None:
+            flags[allowed] = before
