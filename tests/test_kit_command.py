@@ -131,6 +131,8 @@ def test_nothing_that_was_tested_is_no_green(capsys, tmp_path, monkeypatch):
         (["layers_that_end:Ends"], "ends the program"),
         (["torch.nn:BatchNorm2d", "--only", "eps", "--skip", "eps"], "nothing was tested"),
         (["./layers_that_end.py:Half"], "as Python imports it"),
+        (["torch.nn:BatchNorm2d", "--channel-axis", "7"], "no batch of up to 5 dimensions with its channels at 7"),
+        (["torch.nn:BatchNorm2d", "--input-shape", "8,6,5,5", "--channel-axis", "7"], "no dimension 7"),
     ):
         assert probes.main(arguments) == 2
         out, err = capsys.readouterr()

@@ -87,7 +87,8 @@ def check_normalization(
         The `Report`. A layer that cannot be made or run is reported so: nothing is raised.
 
     Raises:
-        ValueError: an unknown name in `only`, `skip`, `kind`, `profile` or `conventions`.
+        ValueError: an unknown name in `only`, `skip`, `kind`, `profile` or `conventions`; a channel_axis that
+            input_shape lacks.
         TypeError: `make_layer` is a layer, or nothing that can be called.
 
     It leaves no trace: random numbers, the default dtype, the gradient mode and what is printed are as before.
@@ -105,6 +106,8 @@ def check_normalization(
     if not isinstance(make_layer, FromBnLayer) and not arguments and _is_bnlayer(make_layer):
         make_layer = from_bnlayer(make_layer)
     shape = tuple(input_shape) if input_shape else None
+    if shape and not -len(shape) <= (channel_axis or 0) < len(shape):
+        raise ValueError(f"there is no dimension {channel_axis} in the input_shape {shape}")
     if shape and num_features == 6:
         num_features = shape[1 if channel_axis is None else channel_axis]
     hints = Hints(shape, channel_axis, call, device, tuple((arguments or {}).items()))
@@ -115,7 +118,7 @@ def check_normalization(
             explore(case, rights)
         except Exception as error:  # a layer that cannot even be made is for the probes to report
             untestable = f"{type(error).__name__}: {first_line(error)}"
-        untestable = _why_it_does_not_run(case) or untestable
+        untestable = untestable or _why_it_does_not_run(case)
         other = "" if untestable else _other_kind(case, kind)
     if only is None and not case.adapted:
         chosen -= {probe.name for probe in PROBES if "bnlayer" in probe.needs}

@@ -57,8 +57,9 @@ def _find_layout(case: Case) -> None:
         return
     running: list[tuple[int, tuple[int, ...]]] = []
     normalized: list[tuple[int, tuple[int, ...]]] = []
-    axes = (1, -1) if case.hints.channel_axis is None else (case.hints.channel_axis,)
-    for axis, dimensions in (*itertools.product(axes, (4, 3, 5)), (1, 2)):
+    asked = case.hints.channel_axis
+    features = [(1, 2)] if asked in (None, 1, -1) else []
+    for axis, dimensions in (*itertools.product((1, -1) if asked is None else (asked,), (4, 3, 5)), *features):
         shape = case.shape_of(dimensions)
         case.axis = axis if axis > 0 else dimensions + axis
         if not 0 < case.axis < dimensions:
@@ -71,6 +72,8 @@ def _find_layout(case: Case) -> None:
                     normalized.append((case.axis, shape))
                     if dimensions > 2:
                         break
+    if asked is not None and not running:
+        raise ValueError(f"it takes no batch of up to 5 dimensions with its channels at {asked}; say its input_shape")
     pictures = [layout for layout in running if layout[0] == 1 and len(layout[1]) > 2]
     right = [layout for layout in normalized if len(layout[1]) > 2]
     usual = (1, case.shape_of(4))

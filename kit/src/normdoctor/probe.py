@@ -99,7 +99,7 @@ def compare(
         otherwise: the diagnosis if they differ.
         what: is compared, for the report.
         ulps: the tolerance, in units in the last place of what was measured, relative to the scale.
-        scale: by default the largest expected value.
+        scale: by default the largest expected value, at least `LEAST`.
         cause: the name of the cause if they differ.
         causes: what comes out under some causes, the diagnosis and the cause's name; the first that fits is taken.
     """
@@ -107,7 +107,7 @@ def compare(
         return Outcome(f"the shape is {tuple(measured.shape)}; it should be {tuple(expected.shape)}", cause=cause)
     unit, dtype = torch.finfo(measured.dtype).eps, str(measured.dtype).removeprefix("torch.")
     tolerance = ulps * unit
-    over = "the largest expected value" if scale is None else f"{scale:g}"
+    over = f"the largest expected value, at least {LEAST:g}" if scale is None else f"{scale:g}"
     source = f"{what}, error over {over}; reference in float64, tolerance {ulps:,} ulp of {dtype}"
     scale = scale or max(expected.detach().abs().nan_to_num(0, 0, 0).max().item() if expected.numel() else 0.0, LEAST)
     error = distance(measured, expected, scale)
