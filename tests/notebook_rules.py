@@ -327,8 +327,8 @@ def outputs(notebook: Notebook, path: Path) -> Iterator[str]:
         errors = [output.ename for output in cell.outputs if output.output_type == "error"]
         if errors and "raises-exception" not in tags(cell):
             yield f"{at(notebook, cell)}: it raised {errors[0]}: mend it, or tag it raises-exception"
-        if cell.metadata.get("store_output") is False and "nbval-ignore-output" not in tags(cell):
-            yield f"{at(notebook, cell)}: store_output: false needs the tag nbval-ignore-output"
+        if "store_output" in cell.metadata and "nbval-ignore-output" not in tags(cell):
+            yield f"{at(notebook, cell)}: store_output needs the tag nbval-ignore-output"
 
 
 # --- what lessons/ knows by slugs

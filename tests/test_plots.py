@@ -1,8 +1,11 @@
 """utils.plots: what each figure shows, how it is displayed, and whether everyone can read its colours."""
 
 import io
+import json
+import re
 import warnings
 from html import escape
+from xml.etree import ElementTree
 
 import IPython.display
 import matplotlib
@@ -21,18 +24,47 @@ from matplotlib import pyplot as plt
 from utils import plots
 from utils.lessons import alternative_text
 from utils.models import ConvNet
-from utils.plots import COLORS, DASHES, MARKERS, THEORY, WITH, WITHOUT, Line
+from utils.plots import Line, blocks, comparison, diagrams, distributions, moving, pictures, showing, while_training
+from utils.plots import lines as line_figures
+from utils.plots.style import (
+    ARMS,
+    DASHES,
+    FONTS,
+    HATCHES,
+    INK,
+    KINDS,
+    MARKERS,
+    OTHER,
+    THEMES,
+    THEORY,
+    VARIANTS,
+    WITH,
+    WITHOUT,
+    look,
+    shades,
+    step,
+)  # fmt: skip
 from utils.stats import ActivationStats
 
+MODULES = (
+    comparison,
+    blocks,
+    while_training,
+    diagrams,
+    distributions,
+    line_figures,
+    pictures,
+)  # those that show a figure
+
 SLUG = "the-leak"  # any figure of the lessons
-DEPTH, STEPS = 4, 3
+DEPTH, STEPS_SEEN = 4, 3
 
 
 def recording(norm_layer) -> ActivationStats:
     model = ConvNet(DEPTH, (4, 4), norm_layer)
     x = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     with ActivationStats(model, model.layers) as stats:
-        for _ in range(STEPS):
+        for _ in range(STEPS_SEEN):
             model.zero_grad()
             model(x).square().sum().backward()
             with torch.no_grad():
@@ -61,14 +93,26 @@ def displayed(monkeypatch):
 @pytest.fixture
 def figures(monkeypatch) -> list[Figure]:
     """The figures that were shown; their contents can be looked at after they were closed."""
-    seen, show = [], plots.show
-
-    def spy(figure: Figure, slug: str) -> None:
-        seen.append(figure)
-        show(figure, slug)
-
-    monkeypatch.setattr(plots, "show", spy)
+    seen = []
+    spy_on(monkeypatch, seen)
     return seen
+
+
+def spy_on(patch: pytest.MonkeyPatch, seen: list[Figure]) -> None:
+    """Note every figure before it is shown."""
+
+    def spy(figure: Figure, slug: str | None = None) -> None:
+        seen.append(figure)
+        showing.show(figure, slug)
+
+    def spy_moving(figure: Figure, *rest) -> None:
+        seen.append(figure)
+        play(figure, *rest)
+
+    play = moving._play
+    for module in MODULES:
+        patch.setattr(module, "show", spy)
+    patch.setattr(moving, "_play", spy_moving)
 
 
 def some_lines(points: int = 5) -> list[Line]:
@@ -78,6 +122,11 @@ def some_lines(points: int = 5) -> list[Line]:
         Line("with", WITH, np.stack([y + 1, y + 2, y + 4])),
         Line("0.9ⁿ", THEORY, 0.9 ** np.arange(points)),
     ]
+
+
+def curves(ax) -> list:
+    """The curves that have a name: not what joins a label to its curve."""
+    return [line for line in ax.lines if not line.get_label().startswith("_")]
 
 
 PICTURES = torch.randint(0, 256, (7, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -104,14 +153,25 @@ DRAW = {  # four of them with a guess, which is a star
         np.array([[0, 0.5], [0, 0.126], [2, 0]]), rows=["a", "b", "c"], columns=["d", "e"], label="v", slug=slug
     ),
     "cubes": lambda pair, slug: plots.cubes({"a": np.ones((2, 3, 4)), "b": np.zeros((2, 3, 4))}, slug=slug),
+    "one_channel": lambda pair, slug: plots.one_channel(slug=slug),
+    "network": lambda pair, slug: plots.network(stages=((2, "8 channels"), (3, "16 channels")), slug=slug),
+    "exchange": lambda pair, slug: plots.exchange(3, slug=slug),
+    "company": lambda pair, slug: plots.company(PICTURES[0], [PICTURES[1:], PICTURES[3:]], ["cat", "dog"], slug=slug),
+    "histogram_over_steps": lambda pair, slug: plots.histogram_over_steps(*pair, every=1, slug=slug),
+    "running_mean": lambda pair, slug: plots.running_mean(
+        np.array([1.0, 3.0, 2.0]), {"α = 0.1": np.array([0.1, 0.4, 0.6])}, ylabel="mean", slug=slug
+    ),
 }  # fmt: skip
-STARS = {"layer_lines": (3, 0.5), "signal": (DEPTH, 0.5), "histograms": (0.5, 1.4), "bars": (1, 0.4)}
+MOVING = {"histogram_over_steps", "running_mean"}
+STARS = {"layer_lines": (3, 0.5), "signal": (DEPTH, 0.5), "histograms": (0.5, 1.4), "bars": (1.42, 0.4)}
+NO_AXES = {"images", "graph", "matrix", "cubes", "one_channel", "network", "exchange", "company"}
+COLORS = {kind: [look(kind, number).color for number in range(VARIANTS)] for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
 def drawn(pair):
     """drawn(name): one of the functions above, called once: its figure, what was displayed, what was warned."""
-    kept, show = {}, plots.show
+    kept = {}
 
     def draw(name: str) -> tuple[Figure, list, list]:
         if name not in kept:
@@ -119,7 +179,7 @@ def drawn(pair):
             with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as warned:
                 warnings.simplefilter("always")
                 patch.setattr(IPython.display, "display", lambda *args, **kwargs: calls.append((args, kwargs)))
-                patch.setattr(plots, "show", lambda figure, slug: (seen.append(figure), show(figure, slug)))
+                spy_on(patch, seen)
                 DRAW[name](pair, SLUG)
                 assert plt.get_fignums() == [], "it is closed"
             (figure,) = seen
@@ -141,7 +201,7 @@ def texts(figure: Figure) -> list[str]:
 
 
 def test_every_function_that_draws_is_tested_here():
-    assert set(plots.__all__) == {*DRAW, "Line", "show"}
+    assert set(plots.__all__) == {*DRAW, "Line"}
 
 
 @pytest.mark.parametrize("name", DRAW)
@@ -149,7 +209,10 @@ def test_every_figure_is_one_picture_and_one_caption_in_letters_for_the_back_row
     figure, displayed, warned = drawn(name)
     assert warned == []
     (image, options), (words, _) = displayed
-    assert list(image[0]) == ["image/png", "text/plain"]
+    assert list(image[0]) == [
+        "text/html" if name in MOVING else "image/svg+xml", "image/png", "text/plain"
+    ]  # fmt: skip
+    assert options["metadata"].get("moving", False) == (name in MOVING)
     assert image[0]["image/png"].startswith(b"\x89PNG\r\n")
     assert options["raw"] is True
     assert options["metadata"]["image/png"]["alt"] == alternative_text(SLUG)
@@ -176,7 +239,7 @@ def test_a_slug_that_no_lesson_has_is_refused(pair, displayed):
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("name", [name for name in DRAW if name not in ("images", "graph", "matrix", "cubes")])
+@pytest.mark.parametrize("name", [name for name in DRAW if name not in NO_AXES])
 def test_every_axis_has_a_name(name, drawn):
     """Where panels share an axis, one of them carries it."""
     figure, _, _ = drawn(name)
@@ -193,20 +256,22 @@ def test_a_guess_is_a_star_in_the_last_panel(name, drawn):
     figure, _, _ = drawn(name)
     found = [(ax, line.get_xydata().tolist()) for ax in figure.axes for line in ax.lines if line.get_marker() == "*"]
     assert found == [(figure.axes[-1], [list(STARS[name])])]
-    assert texts(figure).count("your guess") == 1
+    assert [text.replace("\n", " ") for text in texts(figure)].count("your guess") == 1
+    star = next(line for line in figure.axes[-1].lines if line.get_marker() == "*")
+    assert star.get_markerfacecolor() == "none", "it covers nothing"
 
 
 @pytest.mark.parametrize(("name", "columns"), [("signal", (0, 1)), ("cockpit", (1, 5))])
 def test_heat_maps_show_the_shares(name, columns, pair, drawn):
     figure, _, _ = drawn(name)
-    for column, stats, cmap in zip(columns, pair, ["Oranges", "Blues"], strict=True):
+    for column, stats, kind in zip(columns, pair, [WITHOUT, WITH], strict=True):
         (image,) = figure.axes[column].images
         shares = stats.histogram[0] if name == "signal" else stats.histogram[:, -1]
         expected = np.ma.log10(np.ma.masked_less_equal(shares.T, 0))
         np.testing.assert_array_equal(image.get_array().mask, expected.mask)
-        assert expected.mask.any(), "nothing at all stays white"
+        assert expected.mask.any(), "nothing at all shows the ground"
         np.testing.assert_allclose(image.get_array().compressed(), expected.compressed(), rtol=1e-6)
-        assert image.get_cmap().name == cmap
+        assert image.get_cmap() == shades(kind)
         left = 0.5 if name == "signal" else 0
         assert image.get_extent() == [left, left + len(shares), -4, 4]
         assert image.get_clim() == (-5, 0)
@@ -218,7 +283,7 @@ def test_heat_maps_show_the_shares(name, columns, pair, drawn):
 
 def test_a_figure_of_ones_own_needs_no_slug_and_no_other_is_closed(displayed):
     other = plt.figure()
-    plots.show(plt.figure(figsize=(10, 2)))
+    showing.show(plt.figure(figsize=(10, 2)))
     [(_, options)] = displayed
     assert options["metadata"] == {"image/png": {"alt": "", "width": 600}, "figure": ""}
     assert picture(displayed).shape == (160, 800, 3)
@@ -302,7 +367,7 @@ def test_runs_are_smoothed_by_a_running_mean(figures):
     y = np.random.default_rng(0).normal(size=(3, 30))
     plots.runs([Line("a", WITH, y, shade=1)], ylabel="loss", slug=SLUG, window=10)
     (ax,) = figures[0].axes
-    (line,) = ax.lines
+    (line,) = curves(ax)
     means = np.array([[row[k - 10 : k].mean() for k in range(10, 31)] for row in y])
     np.testing.assert_array_equal(line.get_xdata(), np.arange(10, 31))
     np.testing.assert_allclose(line.get_ydata(), np.median(means, 0), atol=1e-12)
@@ -319,7 +384,7 @@ def test_the_signal_of_both_networks(pair, figures):
     plots.signal(*pair, slug=SLUG, step=2)
     left, right, last = figures[0].axes
     assert [left.get_title(), right.get_title()] == ["without normalization", "with normalization"]
-    for line, stats, kind in zip(last.lines, pair, (WITHOUT, WITH), strict=True):
+    for line, stats, kind in zip(curves(last), pair, (WITHOUT, WITH), strict=True):
         np.testing.assert_allclose(line.get_ydata(), stats.spread[2])
         assert line.get_color() == COLORS[kind][0]
     assert last.get_yscale() == "log"
@@ -355,20 +420,20 @@ def test_the_cockpit(pair, drawn):
     figure, _, _ = drawn("cockpit")
     axes = np.array(figure.axes).reshape(2, 4)
     assert [ax.get_title().replace("\n", " ") for ax in axes[0]] == [
-        "signal: mean ± spread across images",
-        f"values of layer {DEPTH} (darker: more of them)",
-        "channels that are dead",
-        "gradient that arrives",
+        "mean ± spread across images",
+        f"values of layer {DEPTH}",
+        "dead channels",
+        "gradient that arrives ←",
     ]
     for row, stats, kind in zip(axes, pair, (WITHOUT, WITH), strict=True):
-        assert row[0].get_ylabel().startswith(f"{kind.upper()}\n")
+        assert [text.get_text() for text in row[0].texts] == [kind.upper()]
         for ax, values in ((row[0], stats.mean), (row[2], stats.dead), (row[3], stats.gradient_norm)):
             first, last = ax.lines
             np.testing.assert_array_equal(first.get_xdata(), np.arange(1, DEPTH + 1))
             np.testing.assert_array_equal(first.get_ydata(), values[0])
             np.testing.assert_array_equal(last.get_ydata(), values[-1])
             assert first.get_color() == last.get_color() == COLORS[kind][0]
-            assert first.get_alpha() < last.get_alpha()
+            assert first.get_linewidth() < last.get_linewidth()
         corners = row[0].collections[0].get_paths()[0].vertices[:, 1]
         assert corners.max() == pytest.approx((stats.mean + stats.spread)[-1].max())
         assert corners.min() == pytest.approx((stats.mean - stats.spread)[-1].min())
@@ -380,7 +445,7 @@ def test_the_cockpit(pair, drawn):
 def test_the_layer_in_the_cockpit(pair, figures):
     plots.cockpit(*pair, slug=SLUG, layer=-2)
     ax = figures[0].axes[1]
-    assert ax.get_title().startswith(f"values of layer {DEPTH - 1}\n")
+    assert ax.get_title() == f"values of layer {DEPTH - 1}"
     shares = pair[0].histogram[:, -2].T
     np.testing.assert_allclose(ax.images[0].get_array().compressed(), np.log10(shares[shares > 0]), rtol=1e-6)
 
@@ -422,7 +487,7 @@ def test_a_matrix(drawn):
     figure, _, _ = drawn("matrix")
     (ax,) = figure.axes
     assert texts(figure) == ["0.00", "0.50", "0.00", "0.13", "2.00", "0.00"]
-    assert [text.get_color() for text in ax.texts] == [*[plots.INK] * 4, "white", plots.INK]
+    assert [text.get_color() for text in ax.texts] == [*[INK] * 4, "white", INK]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["d", "e"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
     assert ax.get_xlabel() == "v"
@@ -430,7 +495,7 @@ def test_a_matrix(drawn):
 
 def test_a_matrix_with_other_limits(figures):
     plots.matrix(np.array([[0.5, 1.0]]), rows=["a"], columns=["b", "c"], label="v", slug=SLUG, limits=(0.5, 1))
-    assert [text.get_color() for text in figures[0].axes[0].texts] == [plots.INK, "white"]
+    assert [text.get_color() for text in figures[0].axes[0].texts] == [INK, "white"]
 
 
 def test_cubes_show_the_marked_cells(figures):
@@ -503,9 +568,10 @@ def linear(color: str) -> np.ndarray:
     return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
 
 
-def contrast_on_white(color: str) -> float:
+def contrast(color: str, ground: str) -> float:
     """As WCAG 2 defines it."""
-    return 1.05 / (linear(color) @ [0.2126, 0.7152, 0.0722] + 0.05)
+    light, dark = sorted((linear(each) @ [0.2126, 0.7152, 0.0722] + 0.05 for each in (color, ground)), reverse=True)
+    return light / dark
 
 
 def lab(color: str, deficiency: str) -> np.ndarray:
@@ -531,45 +597,154 @@ def test_with_and_without_are_told_apart_by_every_eye(deficiency):
     assert difference(COLORS[WITHOUT][0], COLORS[WITH][0], deficiency) > 40
 
 
-def test_without_is_orange_and_with_is_blue():
-    """In every shade: hues in degrees on the colour wheel, red at 0."""
-    for kind, low, high in ((WITHOUT, 15, 45), (WITH, 195, 225)):
+def test_each_kind_has_its_hue_in_every_shade():
+    """Hues in degrees on the colour wheel, red at 0."""
+    for kind, low, high in ((WITHOUT, 15, 45), (WITH, 195, 225), (OTHER, 305, 335)):
         for color in COLORS[kind]:
             hue, saturation, _ = mcolors.rgb_to_hsv(mcolors.to_rgb(color))
             assert low < 360 * hue < high
-            assert saturation > 0.5
-    assert plots.COLOR_MAPS == {WITHOUT: "Oranges", WITH: "Blues"}
+            assert saturation > 0.4
 
 
-def test_they_are_told_apart_without_colour_too():
-    assert not set(MARKERS[WITHOUT]) & set(MARKERS[WITH])
-    assert "-" not in DASHES[WITHOUT]
-    assert set(DASHES[WITH]) == {"-"}
-    for table in (COLORS, MARKERS, DASHES):
-        assert len(table[WITHOUT]) == len(table[WITH]) == 3
-        assert len(table[THEORY]) == 1
-    assert len({*COLORS[WITHOUT], *COLORS[WITH], *COLORS[THEORY]}) == 7
-    assert all(len(set(MARKERS[kind])) == 3 for kind in (WITHOUT, WITH))
-    assert len(set(DASHES[WITHOUT])) == 3
+def test_kinds_are_told_apart_without_colour_too():
+    three = (WITHOUT, WITH, OTHER)
+    markers = [marker for kind in three for marker in MARKERS[kind]]
+    assert len(set(markers)) == len(markers) == 3 * VARIANTS
+    assert len({HATCHES[kind] for kind in three}) == 3
+    assert [DASHES[kind].count("-") for kind in three] == [0, 1, 0]
+    for kind in three:
+        assert len(set(map(str, DASHES[kind]))) == VARIANTS, "no two arms of a kind differ by their shade alone"
+    short = max(dashes[1][0] for dashes in DASHES[WITHOUT])
+    assert short < min(dashes[1][0] for dashes in DASHES[WITH][1:]), "with: solid, or long strokes"
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_the_third_kind_is_told_from_the_others_by_every_eye(deficiency):
+    for kind in (WITHOUT, WITH):
+        assert difference(COLORS[OTHER][0], COLORS[kind][0], deficiency) > 20
+
+
+def test_one_arm_has_one_look_and_two_arms_never_the_same():
+    looks = {arm: look(arm) for arm in ARMS}
+    assert all(kind in KINDS for kind, _ in ARMS.values())
+    names = [arm for arm in ARMS if arm not in KINDS]
+    assert len({ARMS[arm] for arm in names}) == len(names)
+    assert looks["He"].kind == WITHOUT
+    assert looks["group"].kind == OTHER
+
+
+def test_unknown_arms_and_looks_are_refused():
+    with pytest.raises(ValueError, match="no arm or kind 'neither'"):
+        look("neither")
+    with pytest.raises(ValueError, match="looks 0 to 4; given: 5"):
+        Line("a", WITH, np.ones(3), shade=5)
 
 
 def test_a_line_is_drawn_in_the_language_of_its_kind(figures, displayed):
-    lines = [Line(f"{kind} {k}", kind, np.full(4, k + 1.0), shade=k) for kind in (WITHOUT, WITH) for k in range(3)]
+    kinds = (WITHOUT, WITH, OTHER)
+    lines = [
+        Line(f"{kind} {k}", kind, np.full(4, 1 + k + 3.0 * i), shade=k) for i, kind in enumerate(kinds) for k in (0, 1)
+    ]
     lines.append(Line("0.9ⁿ", THEORY, np.full(4, 9.0)))
     plots.layer_lines({"t": lines}, ylabel="y", slug=SLUG)
     (ax,) = figures[0].axes
     written = {text.get_text(): text.get_color() for text in ax.texts}
     pixels = picture(displayed)
-    for line, drawn_line in zip(lines, ax.lines, strict=True):
+    for line, drawn_line in zip(lines, curves(ax), strict=True):
         assert drawn_line.get_color() == written[line.label] == COLORS[line.kind][line.shade]
         assert drawn_line.get_marker() == MARKERS[line.kind][line.shade]
-        assert drawn_line.is_dashed() == (line.kind == WITHOUT)
+        assert drawn_line.is_dashed() == ((line.kind, line.shade) not in {(WITH, 0), (THEORY, 0)})
         assert (np.abs(pixels - mcolors.to_rgb(drawn_line.get_color())).max(2) < 0.02).sum() > 200, "on the picture"
 
 
-@pytest.mark.parametrize("color", [plots.INK, *COLORS[WITHOUT], *COLORS[WITH], *COLORS[THEORY]])
-def test_text_stands_out_from_the_page(color):
-    assert contrast_on_white(color) >= (7 if color == plots.INK else 3)
+@pytest.mark.parametrize("name", [name for name in THEMES if name not in ("paper", "grid")])
+def test_text_stands_out_from_light_and_dark_grounds(name):
+    light, dark = THEMES[name]
+    assert contrast(light, "#ffffff") >= (7 if name == "ink" else 4.5)
+    for ground in ("#111111", THEMES["paper"][1], "#1e1e1e"):
+        assert contrast(dark, ground) >= (7 if name == "ink" else 4.5)
+
+
+# --- SVG: themes, names, steps ---------------------------------------------------------------------------------------
+
+
+def svg_of(displayed) -> str:
+    return displayed[0][0][0]["image/svg+xml"]
+
+
+@pytest.mark.parametrize("name", [name for name in DRAW if name not in MOVING])
+def test_the_svg_is_well_formed_and_follows_the_theme(name, drawn):
+    _, displayed, _ = drawn(name)
+    svg = svg_of(displayed)
+    root = ElementTree.fromstring(svg)
+    assert root.get("class") == "course-figure"
+    assert root.get("role") == "img"
+    assert "light-dark(#222222,#ececec)" in svg
+    body = svg.replace(showing.theme(), "")
+    assert not [key for key, (light, _) in THEMES.items() if light in body], (
+        "no colour of the course is left as a number"
+    )
+    assert "<text" not in svg, "letters are outlines: no reader needs our typeface"
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    assert all(each.startswith(SLUG) for each in ids)
+    wanted = {each[1:] for each in re.findall(r'href="(#[^"]+)"', svg)} | set(re.findall(r"url\(#([^)]+)\)", svg))
+    assert wanted <= set(ids)
+
+
+STEPS = {"layer_lines": 2, "signal": 2, "histograms": 1, "cockpit": 3, "bars": 1, "graph": 1, "cubes": 1,
+         "one_channel": 3, "exchange": 3, "company": 2, "runs": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "last"), STEPS.items())
+def test_a_slide_can_reveal_a_figure_in_steps(name, last, drawn):
+    _, displayed, _ = drawn(name)
+    found = {int(number) for number in re.findall(r'class="step" data-step="(\d+)"', svg_of(displayed))}
+    assert found == set(range(1, last + 1))
+
+
+def test_steps_are_names_of_their_own():
+    assert step(2) != step(2)
+
+
+def test_the_typeface_has_every_letter_of_the_figures():
+    from fontTools.ttLib import TTFont
+
+    fonts = sorted(FONTS.glob("*.ttf"))
+    assert len(fonts) == 5
+    for path in fonts:
+        font = TTFont(path)
+        assert set(map(ord, "αβγδεημσλθφ∂‖√≤≥−→←·×½²ℓ∞≈Σ…–“”’")) <= set(font.getBestCmap()), path.name
+        assert "Source" not in font["name"].getDebugName(1), "a name that the licence reserves"
+    assert "SIL OPEN FONT LICENSE" in (FONTS / "OFL.txt").read_text("utf-8")
+
+
+# --- what moves ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_what_moves_has_a_still_and_a_path_for_every_frame(name, drawn):
+    _, displayed, _ = drawn(name)
+    html = displayed[0][0][0]["text/html"]
+    assert html.startswith(f'<div class="course-moving" id="{SLUG}-moving">')
+    assert '<img alt="" src="data:image/png;base64,' in html, "where no script runs"
+    data = json.loads(html[html.rindex(f'"{SLUG}-moving", ') + len(SLUG) + 11 : -len(");</script>")])
+    assert len(data["captions"]) == STEPS_OF[name]
+    for key, paths in data["frames"].items():
+        assert f'id="{key}"' in html
+        assert len(paths) == STEPS_OF[name]
+        assert all(re.fullmatch(r"M[-\d. L]+", path) for path in paths)
+    assert "nan" not in html.split("<script>")[1]
+
+
+STEPS_OF = {"histogram_over_steps": STEPS_SEEN, "running_mean": 3}
+
+
+def test_the_frames_of_a_running_mean_grow_batch_by_batch(drawn):
+    _, displayed, _ = drawn("running_mean")
+    html = displayed[0][0][0]["text/html"]
+    for number in (0, 1):
+        paths = re.search(rf'-moving-{number}":\[(.*?)\]', html)[1].split(",")
+        assert [path.count("L") for path in paths] == [0, 1, 2]
 
 
 def test_whole_numbers_have_no_halves_between_them_and_a_batch_size_is_read_as_one(figures):

@@ -130,3 +130,10 @@ def test_in_a_notebook_the_bars_of_a_cell_share_one_output_and_leave_it_empty():
     drawn = ["display_data", "error"]
     assert kinds == [[], ["stream", "display_data", "stream"], drawn, drawn, []]
     assert all(not output.get("data") for cell in notebook.cells for output in cell.outputs)
+
+
+def test_what_is_watched_comes_as_it_is_and_is_counted(monkeypatch):
+    seen = []
+    monkeypatch.setattr(progress.Bar, "update", lambda bar, more=1: seen.append((bar.name, bar.total, more)))
+    assert list(progress.watched(iter("abc"), "letters", "letters")) == ["a", "b", "c"]
+    assert seen == [("letters", 3, 1)] * 3

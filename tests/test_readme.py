@@ -33,6 +33,13 @@ def test_its_list_of_notebooks_is_complete():
     assert listed == {name: title.split("· ", 1)[1] for name, title in titles.items()}
 
 
+def test_its_minutes_are_those_of_the_notebooks():
+    listed = dict(re.findall(r"^\| \[\d\d\]\(notebooks/(\S+)\) \| .+? \| (\d+ / \d+) \|", README, re.MULTILINE))
+    said = re.compile(r"^\*(\d+) minutes to read, (\d+) with the exercises", re.MULTILINE)
+    found = {path.name: said.search(nbformat.read(path, as_version=4).cells[0].source) for path in NOTEBOOKS}
+    assert listed == {name: f"{match[1]} / {match[2]}" for name, match in found.items()}
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_its_links_lead_to_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -42,11 +49,11 @@ def test_its_links_lead_to_files(page):
 
 
 def test_its_figure_is_the_one_stored_in_notebook_00():
-    assert figure.TARGET.read_bytes() == figure.stored_figure(), "run `make notebooks ONLY=00`"
+    assert figure.TARGET.read_text("utf-8") == figure.stored_figure(), "run `make notebooks ONLY=00`"
 
 
 def test_its_figure_has_alternative_text():
-    [alt] = re.findall(r"!\[([^\]]*)\]\(docs/signal\.png\)", README)
+    [alt] = re.findall(r"!\[([^\]]*)\]\(docs/signal\.svg\)", README)
     assert len(alt.split()) > 10
 
 

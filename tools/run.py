@@ -6,9 +6,10 @@
 NAME is the beginning of a file's name: 01, or 03_what.
 
 The committed form is the same whoever executed it: no time stamps, counts 1..n, no version of the machine's Python, no
-path of the machine, no state of progress bars. A cell whose metadata says `"store_output": false` is committed without
-its outputs, because the pictures of CIFAR-10 are not ours to hand out; nbval would miss them, so the cell needs the
-tag `nbval-ignore-output` too. A cell that writes to stderr is a failure here: its text would differ between machines.
+path of the machine, no state of progress bars. The pictures of CIFAR-10 are not ours to hand out: a cell whose metadata
+says `"store_output": "stand-in"` is committed with what it shows when the notebook is executed on the stand-in, one
+that says `false` without its outputs. nbval would miss them, so the cell needs the tag `nbval-ignore-output` too. A
+cell that writes to stderr is a failure here: its text would differ between machines.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from copy import deepcopy
 from pathlib import Path
 
 import nbformat
@@ -44,8 +46,9 @@ class NotebookFailure(Exception):
     """A notebook that did not run through, or must not be committed; its text says where and why."""
 
 
-def execute(notebook, folder, timeout=CELL_SECONDS):
-    """Runs all cells of a notebook, with `folder` as its working folder; what was reached stays in it on failure."""
+def execute(notebook, folder, timeout=CELL_SECONDS, **env):
+    """Runs all cells of a notebook, with `folder` as its working folder and `env` in the environment; what was reached
+    stays in it on failure."""
     place = {}
 
     def note(cell, cell_index):
@@ -61,7 +64,7 @@ def execute(notebook, folder, timeout=CELL_SECONDS):
         on_cell_start=note,
     )
     try:
-        client.execute()
+        client.execute(env={**os.environ, **env})
     except CellExecutionError as error:
         raise NotebookFailure(f"cell {place['cell']}: {error.ename}: {error.evalue}") from None
     except CellTimeoutError:
@@ -133,6 +136,16 @@ def write(notebook, path):
     files.write(as_text(notebook), path)
 
 
+def on_stand_in(notebook, folder, timeout):
+    """What the cells show on the stand-in whose pictures are not ours to hand out: id → outputs."""
+    ids = [cell.id for cell in notebook.cells if cell.metadata.get("store_output") == "stand-in"]
+    if not ids:
+        return {}
+    other = deepcopy(notebook)
+    execute(other, folder, timeout, COURSE_DATA="stand-in")
+    return {cell.id: cell.outputs for cell in other.cells if cell.id in ids}
+
+
 def select(folder, names):
     """The notebooks of a folder, in order; only those whose names begin with one of `names`, if there are any.
 
@@ -158,8 +171,13 @@ def run_one(path, target, in_place, timeout=CELL_SECONDS):
     """
     notebook, start = nbformat.read(path, as_version=4), time.monotonic()
     try:
+        if in_place:
+            drawn = on_stand_in(notebook, path.parent, timeout)
         execute(notebook, path.parent, timeout)
         if in_place:
+            for cell in notebook.cells:
+                if cell.id in drawn:
+                    cell.outputs = drawn[cell.id]
             normalise(notebook)
     except NotebookFailure as failure:
         if not in_place:

@@ -11,10 +11,13 @@ a bar is a line on stderr; where nobody looks, as in a pipe, there is none.
 import shutil
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from html import escape
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["Bar"]
+__all__ = ["Bar", "watched"]
+
+T = TypeVar("T")
 
 WAIT = 1.0  # seconds until the first bar of a cell appears: what is soon over shows none
 REDRAW = 0.25  # seconds between two drawings
@@ -130,3 +133,12 @@ def _place() -> Any:
     if _cell is None or _cell.request != request:
         _cell = _Cell(request)
     return _cell
+
+
+def watched(things: Iterable[T], name: str, unit: str = "runs") -> Iterator[T]:
+    """The things, one after the other, with a bar that says how far it is: `for seed in watched(SEEDS, "noisy")`."""
+    things = list(things)
+    with Bar(len(things), name, unit) as bar:
+        for thing in things:
+            yield thing
+            bar.update()

@@ -1,0 +1,84 @@
+"""Displays a finished figure: as an SVG that follows the reader's theme, and as a PNG where no SVG is shown.
+
+In the SVG every colour of the course is a CSS property with a value for light and one for dark grounds, letters are
+outlines of the course's own typeface, and what a slide reveals one after another are groups with `data-step`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from html import escape
+from typing import TYPE_CHECKING
+
+from utils.lessons import alternative_text
+from utils.plots.style import THEMES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["pictures", "show", "theme"]
+
+PIXELS = 60  # of a notebook's column, for an inch
+# JupyterLab shows an SVG as a picture, which follows the colour scheme of the element that it stands in.
+FOLLOW = '<style>[data-jp-theme-light="false"] .jp-RenderedSVG img {color-scheme: dark}</style>'
+NAMES = re.compile(r'(\bid="|href="#|url\(#)')
+STEP = re.compile(r'<g id="step-(\d+)-\d+"')
+
+
+def show(figure: Figure, slug: str | None = None) -> None:
+    """Display a finished figure, and close it.
+
+    The alternative text that `lessons/` has under the figure's slug goes into the picture's metadata (for pages made
+    from the notebook) and stands folded under it: it says what is to be guessed.
+
+    Raises:
+        ValueError: no lesson has a figure with this slug.
+    """
+    from IPython.display import display
+    from matplotlib import pyplot as plt
+
+    try:
+        alt = alternative_text(slug) if slug else ""
+        bundle = pictures(figure, slug or "figure")
+    finally:
+        plt.close(figure)
+    width = round(figure.get_figwidth() * PIXELS)
+    display(
+        {**bundle, "text/plain": "<figure>"},
+        metadata={"image/png": {"alt": alt, "width": width}, "figure": slug or ""},
+        raw=True,
+    )
+    if alt:
+        words = f"<details><summary>The figure in words</summary>{escape(alt)}</details>{FOLLOW}"
+        display({"text/html": words, "text/plain": alt}, raw=True)
+
+
+def pictures(figure: Figure, name: str) -> dict[str, str | bytes]:
+    """The figure as a MIME bundle, SVG and PNG; `name` makes the names in it its own."""
+    png, svg = io.BytesIO(), io.StringIO()
+    figure.savefig(png, format="png", dpi=80, metadata={"Software": None}, facecolor="white")
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    return {"image/svg+xml": themed(svg.getvalue(), name, figure.get_figwidth()), "image/png": png.getvalue()}
+
+
+def themed(svg: str, name: str, width: float) -> str:
+    """matplotlib's SVG with the course's colours as CSS properties, names of its own, and steps for slides."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = STEP.sub(r'<g class="step" data-step="\1"', svg)
+    svg = NAMES.sub(rf"\g<1>{name}-", svg)
+    for key, (light, _) in THEMES.items():
+        svg = svg.replace(light, f"var(--{key})")
+    height = float(re.search(r'height="([\d.]+)pt"', svg)[1]) / 72
+    size = f'width="{round(width * PIXELS)}" height="{round(height * PIXELS)}"'
+    svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"|height="[\d.]+pt"(.*?)width="[\d.]+pt"', size, svg, count=1)
+    svg = svg.replace("<svg", '<svg class="course-figure" role="img"', 1)
+    return svg.replace("<defs>", f"<style>{theme()}</style>\n<defs>", 1)
+
+
+def theme() -> str:
+    """The properties on a light ground and on a dark one, where the picture has no ground of its own."""
+    values = {**THEMES, "paper": ("#ffffff", "transparent")}
+    pairs = "".join(f"--{key}:light-dark({light},{dark});" for key, (light, dark) in values.items())
+    return f".course-figure{{color-scheme:light dark;{pairs}}}"
