@@ -2,7 +2,7 @@
 # and then runs `python -m tools.NAME` in it. The logic is there, so that this file stays the same for GNU make 3.81 (macOS), sh and
 # Windows' cmd.
 
-.PHONY: help setup lab test test-notebooks test-handouts proofs run notebooks claims broken handouts slides bench study study-check notebook move review lint lock clean
+.PHONY: help setup lab test test-notebooks test-handouts proofs run notebooks claims broken handouts slides site bench study study-check notebook move review lint lock clean
 .DEFAULT_GOAL := help
 
 # The Python that builds the environment: PYTHON=... if given, else the first that is new enough, else the first there
@@ -30,7 +30,8 @@ help:
 	@echo "make claims           measure all claims on both data sets, record them, renew their tables   (ARGS=03 for one)"
 	@echo "make broken           break each claim's experiment on purpose: its verdict must change   (ONLY=03 for one)"
 	@echo "make handouts         the notebooks without solutions and outputs, and the lecturer's copies, into build/"
-	@echo "make slides           a deck of slides from each notebook, which needs no network, into build/slides/"
+	@echo "make slides           a deck of slides from each notebook, which needs no network, into build/slides/   (ONLY=03; PLAN=lecture)"
+	@echo "make site             the course as a website that needs no network, into build/site/"
 	@echo "make bench            measure what is promised to be fast, into build/benchmarks.md   (ONLY=\"layers steps\")"
 	@echo "make study            make what is missing of the long study, for hours; it can be stopped   (ONLY=, TIER=gpu, SCHEDULER=tcp://…)"
 	@echo "make study-check      train the first epoch of three of its records once more, and compare"
@@ -46,7 +47,7 @@ setup:
 	$(TOOL)
 
 lab:
-	$(TOOL) lab $(ARGS)
+	$(TOOL) lab $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 test:
 	$(TOOL) test
@@ -78,7 +79,10 @@ handouts:
 	$(TOOL) handouts $(ARGS) $(ONLY)
 
 slides:
-	$(TOOL) slides $(ONLY)
+	$(TOOL) slides $(if $(PLAN),--plan $(PLAN)) $(ONLY)
+
+site:
+	$(TOOL) site $(ARGS)
 
 bench:
 	$(TOOL) bench $(ONLY)
