@@ -47,7 +47,7 @@ setup:
 	$(TOOL)
 
 lab:
-	$(TOOL) lab $(if $(ONLY),--only $(ONLY)) $(ARGS)
+	$(TOOL) lab $(if $(ONLY),--only "$(ONLY)") $(ARGS)
 
 test:
 	$(TOOL) test

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import linecache
+import re
 import signal
+import sys
 import threading
 import time
 
@@ -18,6 +20,7 @@ from utils import lessons
 from utils.exercises import check, checking, examine, limits, memory
 from utils.exercises.definitions import Choice, Code, Mistake, Number, Task, Unusable, find, of_notebook
 from utils.exercises.differences import compare
+from utils.exercises.unsolved import hands_over_a_solution
 from utils.exercises.verdicts import Verdict, html, text
 
 COMMON = {"minutes": 3, "difficulty": "★☆☆ easy", "hints": ["Think of `x`.", "Add <one>."], "look": "the start"}
@@ -404,13 +407,45 @@ def test_the_card_and_the_hints_folded_each_inside_the_one_before(define):
 def test_a_right_card_has_no_hints_and_what_the_learner_wrote_is_escaped():
     exercise = Number(**COMMON, right=1, tolerance=0, remark="Because.")
     page = html(Verdict("1.1", "right", message="Because."), exercise)
-    assert "<details><summary>Why, and what to take along</summary><p>Because.</p></details>" in page
+    assert re.search(r"<details><summary>Why, and what to take along</summary><p [^>]*>Because.</p></details>", page)
     assert "Hint" not in page
     verdict = Verdict("1.1", "not right yet", "raises", "Line `<b>` raises.\nMore.", "<i>\n")
     page = html(verdict, exercise)
-    assert "<p>Line <code>&lt;b&gt;</code> raises.</p><p>More.</p>" in page
-    assert "<pre>&lt;i&gt;\n</pre>" in page
+    assert re.search(r"<p [^>]*>Line <code>&lt;b&gt;</code> raises.</p><p [^>]*>More.</p>", page)
+    assert re.search(r"<pre [^>]*>&lt;i&gt;\n</pre>", page)
     assert text(verdict, exercise) == "Exercise 1.1: not right yet.\nLine <b> raises.\nMore.\nYour code printed: <i>\n"
+
+
+def shown(source, **names):
+    """The card that a cell shows: its state, the first line of its text, and its page."""
+    with displayed() as outputs:
+        exec(source, {"check": check, **names})
+    [card] = outputs
+    return card.metadata["exercise"]["state"], card.data["text/plain"].split("\n")[0], card.data["text/html"]
+
+
+@pytest.mark.parametrize("named", ["f_solution", "LayerSolution"])
+def test_a_solution_passes_and_is_not_called_right(define, named):
+    """What is called right, in green, is the learner's; a solution under "not solved yet" passes, in grey."""
+    define()
+    state, said, page = shown(f'check("one", {named})', **{named: add_one})
+    assert (state, said) == ("right", "Exercise 1.1: the solution passes.")
+    assert "the solution passes" in page
+    assert "✔" not in page
+    assert "#00674F" not in page
+    state, said, page = shown(f'f = {named}\ncheck("one", f)', **{named: add_one})
+    assert (state, said) == ("right", "Exercise 1.1: right.")
+    assert "✔ right" in page
+    assert shown(f'check("one", {named})', **{named: None})[0] == "not solved yet"
+    assert shown(f'check("one", {named})', **{named: abs})[0] == "not right yet"
+
+
+def test_only_the_variable_that_is_handed_over_counts():
+    found = []
+    space = {"look": lambda *_: found.append(hands_over_a_solution(sys._getframe(1))), "a_solution": 1, "a": 1}
+    exec("def f():\n    look('a_solution', a)\n    a_solution\n    look('it', a_solution)\n\nf()", space)
+    exec("look(1, a_solution)\nlook(1, a)\nlook('a_solution', 1)\na_solution", space)
+    assert found == [False, True, True, False, False]
 
 
 # --- writing exercises down

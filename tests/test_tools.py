@@ -74,9 +74,39 @@ def test_the_address_that_is_printed():
 
 def test_lab_stops_when_the_data_fails(monkeypatch, capsys):
     monkeypatch.setattr(lab.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1))
-    monkeypatch.setattr(lab, "first_notebook", lambda: pytest.fail("went on"))
+    monkeypatch.setattr(lab, "is_root", lambda: pytest.fail("went on"))
     assert lab.main([]) == 1
     assert "data could not be made ready" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "found"), [("", "00"), ("03", "03"), ("3", "03"), ("03_what", "03"), (" 17 ", "17")])
+def test_lab_opens_the_notebook_that_is_named(name, found):
+    assert lab.find_notebook(name).name.startswith(f"{found}_")
+
+
+@pytest.mark.parametrize("name", ["44", "0", "0x", "03 05"])
+def test_a_wrong_name_is_one_line_that_says_what_there_is(name, tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    for there in ("03_does_it.ipynb", "03_does_it_still.ipynb", "04_why.ipynb"):
+        (tmp_path / "notebooks" / there).touch()
+    for wrong in (name, "03"):
+        with pytest.raises(SystemExit) as failure:
+            lab.find_notebook(wrong, tmp_path)
+        assert "03_does_it, 03_does_it_still" in str(failure.value)
+        assert "\n" not in str(failure.value)
+        assert ("more than one" if wrong == "03" else "no notebook") in str(failure.value)
+
+
+def test_lab_gives_a_notebook_and_what_is_jupyterlabs_to_jupyterlab(monkeypatch):
+    given = []
+    monkeypatch.setattr(lab.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
+    monkeypatch.setattr(lab, "is_root", lambda: False)
+    monkeypatch.setattr(lab, "command_line", lambda notebook, extra, *_: given.extend([notebook.name[:2], *extra]))
+    monkeypatch.setattr("jupyterlab.labapp.LabApp.initialize_server", lambda argv: server(ip="0.0.0.0"))
+    assert lab.main(["--only", "03", "--port", "9999"]) == 1
+    assert given == ["03", "--port", "9999"]
+    with pytest.raises(SystemExit, match="no notebook begins with '77'; there are: 00_"):
+        lab.main(["--only", "77"])
 
 
 # --- the notebook run
@@ -122,6 +152,20 @@ def test_a_series_with_a_failing_notebook(series, capsys, tmp_path, monkeypatch)
     assert partial.cells[3].outputs == []
     own = nbformat.read(executed / "01_b.ipynb", as_version=4).cells[1].outputs[0].data["text/plain"]
     assert own == repr(sys.prefix)  # the kernel is that of the environment itself
+
+
+def test_what_shows_pictures_is_stored_as_it_is_on_the_stand_in(series, monkeypatch):
+    monkeypatch.delenv("COURSE_DATA", raising=False)
+    folder, go, executed = series
+    shown = {"store_output": "stand-in", "tags": ["nbval-ignore-output"]}
+    source = "import os; print(os.environ.get('COURSE_DATA', 'the pictures'))"
+    nbformat.write(notebook(source, (source, shown)), folder / "00_a.ipynb")
+    assert go("--in-place") == 0
+    stored = nbformat.read(folder / "00_a.ipynb", as_version=4).cells
+    assert [cell.outputs[0].text for cell in stored[1:]] == ["the pictures\n", "stand-in\n"]
+    assert [cell.execution_count for cell in stored[1:]] == [1, 2]
+    assert go() == 0
+    assert nbformat.read(executed / "00_a.ipynb", as_version=4).cells[2].outputs[0].text == "the pictures\n"
 
 
 def test_in_place_gives_the_committed_form(series):

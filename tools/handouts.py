@@ -1,12 +1,14 @@
 """Writes what a lecturer gives away, and what a lecturer keeps (`make handouts`).
 
-    python -m tools.handouts [NAME...]        build/handouts/ and build/instructor/, from notebooks/
+    python -m tools.handouts [NAME...]        build/handouts/ and build/instructor/, from notebooks/; of all of them
+                                              (no NAME) also one student's archive and the page of symbols
     python -m tools.handouts --expect         the same, and build/handouts-test/: the handouts once more,
                                               for nbval (`make test-handouts`)
 
 A handout is a notebook without its solutions and its outputs. What is to be found out stands nowhere in it: the
 figures' alternative texts, what the slides say and what the checks look for are in `lessons/`. The instructor's copy
-has the solutions unfolded, the outputs, the remarks, and under each exercise what its check looks for.
+has the solutions unfolded, the outputs, the remarks, and under each exercise what its check looks for. The archive
+(archive.py) runs by itself, the page (sheet.py) is for paper.
 
 A handout for nbval differs in one thing: the cell of each check holds what it must say, "not solved yet". nbval
 compares cells that have a count, and those are the only ones; the others it only runs.
@@ -23,7 +25,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_markdown_cell
 
-from tools import slide_texts
+from tools import archive, sheet, slide_texts
 from tools.run import NotebookFailure, select, write
 from utils.exercises.definitions import Choice, Number, of_notebook
 from utils.lessons import number_of
@@ -41,21 +43,21 @@ def tags(cell):
 # --- the handout
 
 
-def handout(notebook):
-    """A notebook as it is given away: a new one, without solutions and outputs."""
+def moved(source):
+    """Markdown whose links lead out of build/handouts/ as they led out of notebooks/."""
+    return source.replace("](../", "](../../")
+
+
+def handout(notebook, links=moved):
+    """A notebook as it is given away: a new one, without solutions and outputs; `links` puts a text's links right."""
     made = nbformat.from_dict(notebook)
     made.cells = [cell for cell in made.cells if "solution" not in tags(cell)]
     for cell in made.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         else:
-            cell.source = moved(cell.source.replace(OF_SOLUTIONS, ""))
+            cell.source = links(cell.source.replace(OF_SOLUTIONS, ""))
     return made
-
-
-def moved(source):
-    """Markdown whose links lead out of build/handouts/ as they led out of notebooks/."""
-    return source.replace("](../", "](../../")
 
 
 # --- the instructor's copy
@@ -132,6 +134,12 @@ def build(path, root=ROOT, expect=False):
     return root / "build" / "handouts" / path.name
 
 
+def for_one_student(root, path):
+    """Write the archive that a student unpacks and runs. Its notebooks lie where they lay: no link moves."""
+    stored = {there.name: nbformat.read(there, as_version=4) for there in select(root / "notebooks", [])}
+    return archive.write(root, {name: handout(notebook, links=str) for name, notebook in stored.items()}, path)
+
+
 def main(arguments, root=ROOT):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="the beginning of a file's name, such as 01")
@@ -150,6 +158,14 @@ def main(arguments, root=ROOT):
         else:
             print(f"[handouts] {path.stem:<48} {time.monotonic() - start:6.1f} s  ok", flush=True)
     print("[handouts] written to build/handouts (to give away) and build/instructor (to keep)")
+    if not options.names and not failed and not options.expect:
+        size = for_one_student(root, root / archive.PLACE).stat().st_size / 1e6
+        print(f"[handouts] {archive.PLACE}: all that a student needs, {size:.1f} MB")
+        try:
+            print(f"[handouts] {sheet.write(root)}")
+        except sheet.SheetError as problem:
+            failed += 1
+            print(f"[handouts] {sheet.PLACE} FAILED: {problem}")
     return 1 if failed else 0
 
 

@@ -1,9 +1,13 @@
 """`make lab`: says which data is in use, then opens JupyterLab on the first notebook.
 
+    python -m tools.lab [--only NAME] [ARGS...]     NAME is the beginning of a notebook's name, such as 03; what else
+                                                    stands there is JupyterLab's
+
 Reachable from this machine only, and with a token, whatever the user's own Jupyter settings say: a notebook server runs
 any code it is sent.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -20,11 +24,22 @@ def say(text):
     print(f"[lab] {text}", flush=True)
 
 
-def first_notebook(root=ROOT):
-    found = sorted((root / "notebooks").glob("00_*.ipynb"))
-    if not found:
-        raise SystemExit("[lab] notebooks/ has no notebook 00_*.ipynb: restore it with `git checkout -- notebooks`")
-    return found[0]
+def find_notebook(name="", root=ROOT):
+    """The notebook whose name begins so, "3" being "03"; the first one if nothing is given.
+
+    Raises:
+        SystemExit: there is none, or more than one; the text says in one line which there are.
+    """
+    notebooks = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not notebooks:
+        raise SystemExit("[lab] notebooks/ has no notebooks: get the course anew")
+    name = name.strip()
+    start = f"{int(name):02d}_" if name.isascii() and name.isdigit() else name
+    found = [path for path in notebooks if path.name.startswith(start)] if name else notebooks[:1]
+    if len(found) == 1:
+        return found[0]
+    problem = f"more than one notebook begins with {name!r}" if found else f"no notebook begins with {name!r}"
+    raise SystemExit(f"[lab] {problem}; there are: {', '.join(path.stem for path in found or notebooks)}")
 
 
 def is_root():
@@ -72,11 +87,14 @@ def address(server, notebook):
     return f"{url}?token={provider.token}" if provider.token and provider.token_generated else url
 
 
-def main(extra):
+def main(arguments):
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # --help is JupyterLab's
+    parser.add_argument("--only", default="", metavar="NAME")
+    options, extra = parser.parse_known_args(arguments)
+    notebook, screen = find_notebook(options.only), has_screen()  # first: a wrong name need not wait for the data
     if subprocess.run([sys.executable, "-m", "utils.data"], cwd=ROOT).returncode:
         print("[lab] The data could not be made ready (its own words stand above).", file=sys.stderr)
         return 1
-    notebook, screen = first_notebook(), has_screen()
     if is_root():
         say("running as root (a container?): JupyterLab is started with --allow-root; elsewhere, use an ordinary user")
     say("starting JupyterLab ...")

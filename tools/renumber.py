@@ -12,7 +12,7 @@ from utils import lessons
 
 __all__ = ["LessonError", "Project", "move", "moving"]
 
-PAGES = ("README.md", "CONTRIBUTING.md", "data/README.md", "docs/*.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "data/README.md", "docs/*.md", "docs/site/*.md")
 FOLDERS = ("lessons", "utils", "kit", "benchmarks", "study", "tools", "tests")
 EXAMPLES = ("tools", "tests")  # their strings hold made-up notebooks: only comments and docstrings are changed
 BEFORE = re.compile(r"Before: (?P<link>\[\d\d · [^\]]*\]\(\d\d_\w+\.ipynb\))")

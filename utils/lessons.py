@@ -2,11 +2,17 @@
 
 An engine asks by slug, which never changes; the number that a reader sees follows from where the slug stands: the
 second claim of notebook 07 is 7.2. Nothing else in `utils` knows that folder.
+
+What a student is given has no such folder, but one file beside `utils`, `lessons.packed`, with the same files in it: an
+archive in Base64. That is no secret. It only keeps anybody from reading a solution, or what a figure shows, by
+accident, and a search through the files from finding it.
 """
 
-import importlib.util
+import base64
+import io
 import re
 import tomllib
+import zipfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,17 +21,32 @@ from typing import Any
 
 __all__ = [
     "LESSONS",
+    "PACKED",
     "alternative_text",
     "lesson_of",
     "load_module",
     "number_of",
     "numbers",
+    "opened",
     "paragraphs",
     "slugs",
     "table",
 ]
 
-LESSONS = Path(__file__).resolve().parent.parent / "lessons"
+PACKED = "lessons.packed"
+
+
+def opened(course: Path) -> Path | zipfile.Path:
+    """The folder of the lessons in a course, or the same folder as it lies in a student's packed file."""
+    packed = course / PACKED
+    if (course / "lessons").exists() or not packed.exists():
+        return course / "lessons"
+    archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(packed.read_bytes())))
+    archive.filename = str(packed)  # so that paths in it have a name and a parent
+    return zipfile.Path(archive)
+
+
+LESSONS = opened(Path(__file__).resolve().parent.parent)
 NUMBER = re.compile(r"nb(\d\d)")
 
 
@@ -35,7 +56,8 @@ def numbers() -> list[str]:
     Raises:
         FileNotFoundError: there is no folder `lessons`: the package alone was installed.
     """
-    found = sorted(match[1] for path in LESSONS.glob("nb??") if (match := NUMBER.fullmatch(path.name)))
+    there = LESSONS.iterdir() if LESSONS.is_dir() else ()
+    found = sorted(match[1] for path in there if (match := NUMBER.fullmatch(path.name)))
     if not found:
         raise FileNotFoundError(
             f"no lessons in {LESSONS}: notebooks need the whole course beside them. Get it, and run `make lab` in it."
@@ -65,9 +87,9 @@ def load_module(number: str, name: str) -> ModuleType | None:
     path = LESSONS / f"nb{number}" / f"{name}.py"
     if not path.exists():
         return None
-    spec = importlib.util.spec_from_file_location(f"lessons.nb{number}.{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ModuleType(f"lessons.nb{number}.{name}")
+    module.__file__ = str(path)
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
     return module
 
 

@@ -45,7 +45,7 @@ GROWTH = 1024 * MEGABYTE  # of the resident memory
 TICK = 0.05
 PATIENCE = 1.0  # seconds between two attempts to stop code that is not the learner's own
 UTILS = Path(__file__).resolve().parents[1]
-LIBRARIES = [str(UTILS), str(LESSONS), os.path.dirname(torch.__file__), os.path.dirname(os.__file__)]
+LIBRARIES = [str(UTILS), os.path.abspath(str(LESSONS)), os.path.dirname(torch.__file__), os.path.dirname(os.__file__)]
 
 
 class TimeUp(BaseException):

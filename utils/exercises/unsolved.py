@@ -1,4 +1,4 @@
-"""Tells whether an answer is one that nobody has begun to write."""
+"""Tells an answer that nobody has begun to write, and the notebook's own solution, from a learner's answer."""
 
 import dis
 import types
@@ -10,10 +10,20 @@ from torch import nn
 from utils.exercises.limits import place
 from utils.exercises.memory import words
 
-__all__ = ["is_empty", "is_stub"]
+__all__ = ["hands_over_a_solution", "is_empty", "is_stub"]
 
 EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}  # of `def f(): ...`
 BARE = {object, nn.Module, torch.autograd.Function}  # a class that only inherits does nothing if it is from these
+
+
+def hands_over_a_solution(call: types.FrameType) -> bool:
+    """Whether the last variable that a call was given has a solution's name: `gap_solution`, `LayerSolution`.
+
+    A solution may be a number or a letter, the same object as a learner's; only the name says whose it is.
+    """
+    steps = [step for step in dis.get_instructions(call.f_code) if step.offset < call.f_lasti]
+    names = [step.argval for step in steps if step.opname in ("LOAD_NAME", "LOAD_GLOBAL")]
+    return bool(names) and names[-1].endswith(("_solution", "Solution"))
 
 
 def is_stub(error: BaseException | None) -> bool:

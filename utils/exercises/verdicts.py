@@ -9,6 +9,9 @@ from utils.exercises.definitions import Exercise
 __all__ = ["Verdict", "display_card"]
 
 SIGNS = {"right": ("✔", "#00674F"), "not solved yet": ("○", "#4A4A4A"), "not right yet": ("✘", "#A33A00")}
+OURS = "the solution passes"
+# Close together: stub, check and verdict are to fit on one screen, at a projector's zoom too.
+TIGHT = "margin: 2px 0"
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Verdict:
         key: which mistake; empty if there is none.
         message: for the learner.
         printed: what the learner's code printed, or warned of.
+        ours: whether it is the notebook's own solution that is right, and nothing that the learner did.
     """
 
     number: str
@@ -28,6 +32,7 @@ class Verdict:
     key: str = ""
     message: str = ""
     printed: str = ""
+    ours: bool = False
 
 
 def display_card(verdict: Verdict, exercise: Exercise) -> None:
@@ -43,7 +48,7 @@ def display_card(verdict: Verdict, exercise: Exercise) -> None:
 
 def text(verdict: Verdict, exercise: Exercise) -> str:
     """A verdict as plain text; the hints are left to the HTML, which can fold them away."""
-    parts = [f"Exercise {verdict.number}: {verdict.state}.", verdict.message]
+    parts = [f"Exercise {verdict.number}: {OURS if verdict.ours else verdict.state}.", verdict.message]
     if verdict.printed:
         parts.append(f"Your code printed: {verdict.printed}")
     if verdict.state == "not solved yet":
@@ -52,21 +57,27 @@ def text(verdict: Verdict, exercise: Exercise) -> str:
 
 
 def html(verdict: Verdict, exercise: Exercise) -> str:
-    """A verdict as a card."""
+    """A verdict as a card; of the notebook's own solution it is a quiet one."""
     sign, color = SIGNS[verdict.state]
     badge = (
-        f'<strong style="background: {color}; color: white; padding: 2px 10px; border-radius: 4px">'
+        f'<strong style="background: {color}; color: white; padding: 1px 8px; border-radius: 4px">'
         f"{sign} {verdict.state}</strong>"
     )
+    if verdict.ours:
+        color, badge = "#8A8A8A", f'<span style="opacity: 0.8">{OURS}</span>'
     waiting = f" &nbsp; {exercise.minutes} minutes · {exercise.difficulty}" if verdict.state == "not solved yet" else ""
-    said = "".join(f"<p>{_marked(part)}</p>" for part in verdict.message.split("\n") if part)
+    said = "".join(map(_paragraph, filter(None, verdict.message.split("\n"))))
     if verdict.state == "right" and said:  # folded: the solution's card stands in the notebook for all to see
-        said = f"<details><summary>Why, and what to take along</summary>{said}</details>"
-    printed = f"<p>Your code printed:</p><pre>{escape(verdict.printed)}</pre>" if verdict.printed else ""
+        said = _folded("Why, and what to take along", said)
+    printed = ""
+    if verdict.printed:
+        style = f"{TIGHT}; max-height: 8em; overflow: auto"
+        printed = f'{_paragraph("Your code printed:")}<pre style="{style}">{escape(verdict.printed)}</pre>'
     hints = "" if verdict.state == "right" else _hints(exercise)
     return (
-        f'<div style="border-left: 6px solid {color}; padding: 4px 16px; margin: 8px 0">'
-        f"<p><strong>Exercise {verdict.number}</strong> &nbsp; {badge}{waiting}</p>{said}{printed}{hints}</div>"
+        f'<div style="border-left: 6px solid {color}; padding: 1px 12px; margin: 4px 0; line-height: 1.4">'
+        f'<p style="{TIGHT}"><strong>Exercise {verdict.number}</strong> &nbsp; {badge}{waiting}</p>'
+        f"{said}{printed}{hints}</div>"
     )
 
 
@@ -74,11 +85,16 @@ def _hints(exercise: Exercise) -> str:
     """Each hint folded away inside the one before, so that they can only be opened one at a time."""
     folded = ""
     for place in range(len(exercise.hints), 0, -1):
-        folded = (
-            f"<details><summary>Hint {place} of {len(exercise.hints)}</summary>"
-            f"<p>{_marked(exercise.hints[place - 1])}</p>{folded}</details>"
-        )
+        folded = _folded(f"Hint {place} of {len(exercise.hints)}", _paragraph(exercise.hints[place - 1]) + folded)
     return folded
+
+
+def _folded(summary: str, inside: str) -> str:
+    return f"<details><summary>{summary}</summary>{inside}</details>"
+
+
+def _paragraph(message: str) -> str:
+    return f'<p style="{TIGHT}">{_marked(message)}</p>'
 
 
 def _marked(message: str) -> str:
