@@ -98,12 +98,14 @@ def network(
             arrow(ax, pictures, (2.05, y))
             arrow(ax, (right - 0.75, y), box(ax, right + 1.6, y, "10 classes"))
             previous = ax.text(right + 3.7, y + 0.95, "each layer:", ha="left", va="bottom")
-            for i, word in enumerate(layers[kind]):
-                part = box(ax, right + 4.3 + 2.15 * i, y, word, kind if word == norm else "")
-                if i:
+            x, before = right + 4.3, ""
+            for word in layers[kind]:
+                x += 1.3 + 0.12 * (len(before) + len(word)) if before else 0  # so that an arrow fits between
+                part = box(ax, x, y, word, kind if word == norm else "")
+                if before:
                     arrow(ax, previous, part)
-                previous = part
-        ax.set(xlim=(-1.2, right + 9.5), ylim=(-1.7, 4.4))
+                previous, before = part, word
+        ax.set(xlim=(-1.2, right + 10.3), ylim=(-2.2, 4.4))
         show(figure, slug)
 
 
