@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 WIDTH, HEIGHT = 1280, 720
-SMALLEST = 14  # pixels: the smallest type on a slide, in its figures too
+SMALLEST, IN_A_FIGURE = 20, 14  # pixels: the smallest type on a slide, and in a picture on it
+WORDS = 150  # the most on a slide; on that of the exercises, twice as many
 FIGURE_TYPE = 18.9  # pixels: the type of a figure in its own size (17 points at 80 dots an inch, see utils.plots)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -18,28 +19,33 @@ QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-backgro
 
 # What is out of its frame: every box but those that MathJax builds its signs from (they may be larger than the sign),
 # and in a box that wraps no line, the text itself.
-LOOK = """([width, height, figureType, smallest]) => {
+LOOK = """([width, height, figureType, smallest, inAFigure]) => {
   const slide = Reveal.getCurrentSlide(), frame = slide.getBoundingClientRect(), out = [], small = [];
   const inner = e => e.closest("aside") || e.closest(".MathJax_Preview, .MJX_Assistive_MathML, script, style");
+  const foot = slide.querySelector(".foot").getBoundingClientRect().top, body = slide.querySelector(".body");
   const inFormula = e => e.parentElement.closest(".MathJax, .MathJax_Display");
   for (const e of slide.querySelectorAll("*")) {
-    if (inner(e) || inFormula(e)) continue;
+    if (inner(e) || inFormula(e) || e.parentElement.closest("figure svg")) continue;  // a drawing clips itself
     const box = e.getBoundingClientRect(), style = getComputedStyle(e);
     if (!box.width || !box.height) continue;
     const name = e.tagName.toLowerCase() + " " + e.textContent.trim().slice(0, 40);
     if (box.right > frame.left + width + 1 || box.bottom > frame.top + height + 1 || box.left < frame.left - 1
-        || box.top < frame.top - 1 || (style.display === "block" && e.scrollWidth > e.clientWidth + 2)) out.push(name);
+        || box.top < frame.top - 1 || (body && body.contains(e) && box.bottom > foot + 2)
+        || (style.display === "block" && e.scrollWidth > e.clientWidth + 2)) out.push(name);
     const own = [...e.childNodes].some(node => node.nodeType === 3 && node.data.trim());
     let size = parseFloat(style.fontSize);
     if (e.tagName === "IMG") size = figureType * Math.min(box.width / e.naturalWidth, box.height / e.naturalHeight);
-    if ((own || e.tagName === "IMG") && size < smallest - 0.5) small.push(`${name} ${size.toFixed(1)} px`);
+    const least = e.tagName !== "IMG" ? smallest : slide.matches(".closing") ? 0.85 * inAFigure : inAFigure;
+    if (e.closest("svg, sup, sub") || e.namespaceURI.endsWith("svg")) continue;  // a drawing's type grows with it
+    if ((own || e.tagName === "IMG") && size < least - 0.5) small.push(`${name} ${size.toFixed(1)} px`);
   }
   const text = [...slide.childNodes].filter(n => n.tagName !== "ASIDE").map(n => n.innerText || "").join(" ");
   return {
     index: Reveal.getIndices().h, out, small, text,
-    heading: !!slide.querySelector("h1, h2"),
-    unnamed: [...slide.querySelectorAll("img")].filter(img => !img.alt.trim()).length,
-    figures: slide.querySelectorAll("img").length,
+    heading: !!slide.querySelector("h2"),
+    unnamed: [...slide.querySelectorAll("figure img, figure svg")]
+      .filter(e => e.getBoundingClientRect().width && !(e.alt || e.getAttribute("aria-label") || "").trim()).length,
+    figures: slide.querySelectorAll("figure").length, exercises: slide.matches(".exercises"),
     raw: (text.match(/\\$[^$\\n]+\\$|\\\\(frac|mu|sigma|sum)\\b/) || [""])[0],
     faults: slide.querySelectorAll(".MathJax_Error, .merror, .noError").length,
   };
@@ -82,9 +88,12 @@ class Opened:
             self.asked.append(request.url)
 
     def slides(self) -> Iterator[dict]:
-        """What there is to see on each slide, from the first to the last, by the → key alone."""
+        """What there is to see on each slide, all its fragments shown, from first to last, by the → key alone."""
         for _ in range(self.page.evaluate("Reveal.getTotalSlides()")):
-            yield self.page.evaluate(LOOK, [WIDTH, HEIGHT, FIGURE_TYPE, SMALLEST])
+            for _ in range(self.page.evaluate("Reveal.getCurrentSlide().querySelectorAll('.fragment').length")):
+                if self.page.evaluate("Reveal.availableFragments().next"):
+                    self.page.keyboard.press("ArrowRight")
+            yield self.page.evaluate(LOOK, [WIDTH, HEIGHT, FIGURE_TYPE, SMALLEST, IN_A_FIGURE])
             self.page.keyboard.press("ArrowRight")
 
     def formulas(self) -> int:
@@ -111,5 +120,6 @@ def problems(browser, path: Path) -> tuple[list[dict], list[str]]:
         found += [f"slide {number}: a figure without a text"] if slide["unnamed"] else []
         found += [f"slide {number}: {slide['figures']} figures"] if slide["figures"] > 1 else []
         found += [] if slide["heading"] else [f"slide {number}: no heading"]
-        found += [f"slide {number}: {len(slide['text'].split())} words"] if len(slide["text"].split()) > 130 else []
+        most = WORDS * 2 if slide["exercises"] else WORDS
+        found += [f"slide {number}: {len(slide['text'].split())} words"] if len(slide["text"].split()) > most else []
     return seen, found

@@ -5,89 +5,113 @@ Each cell's `slide_type`, which is Jupyter's own, says what becomes of it: `slid
 of a Markdown cell's text or above code, what it shows of the code, and the remark for the lecturer stand in
 `lessons/nbNN/slides.md` (see slide_texts.py); a Markdown cell that is replaced goes to the speaker's view in full.
 
-The title is made from the first heading; a slide of the verdicts, from the claims; a slide of the exercises, from
-their headings. A figure's alternative text would say what is to be guessed: what stands under it is left out.
+The title is made from the first heading; the verdicts from the claims; the quiz from the guide; the exercises from
+their cells; the last slide from what slides.md says of it. A figure's alternative text would say what is to be guessed:
+it is named after its slide, and what stands under it is left out.
 """
 
 import re
+from dataclasses import dataclass, field
 
-import nbformat
-from nbformat.v4 import new_markdown_cell, new_notebook
+from tools import deck_ends
+from tools.deck_code import excerpt
+from tools.deck_figures import figure, is_figure
+from tools.deck_slides import Slide
+from tools.quiz import Guide
+from tools.slide_texts import LAST, DeckError, SlideText
 
-from tools.slide_texts import DeckError, SlideText
-from utils.claims.card import VERDICTS, verdict
-from utils.claims.made import claim_of
-from utils.tables import markdown_table
+__all__ = ["COURSE", "Deck", "cut"]
 
 COURSE = "BatchNorm, layer by layer"
 TITLE = re.compile(r"# (?P<number>\d\d) · (?P<question>.+)")
-TASK = re.compile(r"### Exercise (?P<name>.+)\n+\*(?P<time>.+)\*")
-LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<target>[^)\s]+)\)")
-CODE = (28, 15)  # pixels: the largest type for code and what it prints, and what is too small, on 1280 x 720
-UNWRAPPED = 18  # below which it is better to wrap a printed line
-WIDE, HIGH = 1840, 400  # the room for it: columns times pixels, lines times pixels
-VERDICTS_A_SLIDE = 4
+MINUTES = re.compile(r"(?m)^\*(\d+) minutes")
 NOTHING = SlideText()
 
 
-class Slide:
-    """One slide: the cells that it shows, and what its lecturer is told."""
+@dataclass
+class Deck:
+    """The slides of a notebook.
 
-    def __init__(self, name=""):
-        self.name, self.cells, self.remarks, self.notes = name, [], [], []
+    Attributes:
+        number: of the notebook, two digits.
+        question: its title.
+        minutes: how long one reads it.
+        slides: from the title to the last one.
+        hero: the HTML of the figure on its title; empty if it has none.
+    """
 
-    def write(self, text, kind="-"):
-        """Put Markdown on the slide: a first heading by itself, and list items after list items into one list."""
-        heading, _, rest = text.partition("\n") if text.startswith("#") else ("", "", text)
-        if heading:
-            self.cells.append(new_markdown_cell(heading, metadata={"kind": kind, "heading": True}))
-        rest, before = linked(rest.strip()), self.cells[-1] if self.cells else None
-        if rest.startswith("- ") and before is not None and before.source.startswith("- "):
-            before.source += "\n" + rest
-        elif rest:
-            self.cells.append(new_markdown_cell(rest, metadata={"kind": kind}))
+    number: str
+    question: str
+    minutes: str = ""
+    slides: list = field(default_factory=list)
+    hero: str = ""
 
-    def written(self):
-        """Its cells as nbconvert's slide exporter wants them: the first begins a slide, the last has the notes."""
-        for i, cell in enumerate(self.cells):
-            kind = cell.metadata.pop("kind", "-")
-            cell.metadata["slideshow"] = {"slide_type": "slide" if i == 0 else kind}
-        if not self.name and all(cell.cell_type == "markdown" for cell in self.cells):
-            self.name = "words"
-        if self.cells and self.name:
-            self.cells[0].metadata["deck_class"] = self.name
-        text = "\n\n".join([*(f"**{remark}**" for remark in self.remarks), *self.notes])
-        notes = [new_markdown_cell(text, metadata={"slideshow": {"slide_type": "notes"}})] if text else []
-        return [*self.cells, *notes]
+    @property
+    def title(self):
+        return f"{self.number} · {self.question}" if self.number else self.question
 
 
-def cut(notebook, texts):
-    """The deck of an executed notebook, as a notebook of slides; `metadata.title` is its title.
+def cut(notebook, texts, guide=None):
+    """The deck of an executed notebook.
 
     Args:
         notebook: as nbformat reads it.
         texts: what `tools.slide_texts.read` found about its cells, id → `SlideText`.
+        guide: what the lecturer's guide says of it, a `tools.quiz.Guide`.
 
     Raises:
-        DeckError: code, or what it prints, that does not fit on a slide; the text names its cell.
+        DeckError: code, or what it prints, that does not fit on a slide, or an option that means nothing there; the
+            text names its cell.
     """
-    slides = []
+    guide = guide or Guide()
+    found = TITLE.match(notebook.cells[0].source)
+    minutes = MINUTES.search(notebook.cells[0].source)
+    deck = Deck(*(found.groups() if found else ("", COURSE)), minutes[1] if minutes else "")
+    left, ahead = guide.parts, ""
     for cell in notebook.cells:
-        kind = cell.metadata.get("slideshow", {}).get("slide_type", "-")
-        if kind == "skip":
-            continue
-        if not slides or kind in {"slide", "subslide"}:
-            slides.append(Slide())
+        told, kind = texts.get(cell.id, NOTHING), cell.metadata.get("slideshow", {}).get("slide_type", "-")
         try:
-            add(slides[-1], cell, kind, texts.get(cell.id, NOTHING))
+            if told.hero:
+                deck.hero = figure_of(notebook, cell.id, COURSE)
+            if kind == "skip":
+                continue
+            if cell.source.startswith("**Next:**"):
+                ahead = told.text or cell.source
+                continue
+            if not deck.slides or kind in {"slide", "subslide"}:
+                deck.slides.append(Slide(f"c{deck.number}-{cell.id}", deck.title))
+            slide = deck.slides[-1]
+            add(slide, cell, kind, told)
+            for part in told.guide:
+                slide.notes.append(guide.told(part))
+                left = [other for other in left if other != part]
         except DeckError as problem:
             raise DeckError(f"cell {cell.id}: {problem}") from None
-    place = next((i for i, slide in enumerate(slides) if slide.name == "exercises"), len(slides))
-    slides[place:place] = verdicts(notebook)
-    deck = new_notebook(cells=[cell for slide in slides for cell in slide.written()])
-    found = TITLE.match(notebook.cells[0].source)
-    deck.metadata["title"] = f"{found['number']} · {found['question']}" if found else COURSE
+    title = deck.slides[0]
+    title.notes += [guide.told(part) for part in ("clock", *left) if part != "clock" or guide.clock]
+    place = next((i for i, slide in enumerate(deck.slides) if slide.kind == "exercises"), len(deck.slides))
+    deck.slides[place:place] = [*deck_ends.verdicts(notebook, deck), *deck_ends.quiz(guide.quiz, deck)]
+    last = texts.get(LAST, NOTHING)
+    if last.text or guide.idea or ahead:
+        shown = figure_of(notebook, last.figure, last.text) if last.figure else ""
+        deck.slides.append(deck_ends.closing(deck, last, guide.idea, ahead, shown))
+    for slide in deck.slides:
+        slide.finish()
+    for before, after in zip(deck.slides, deck.slides[1:], strict=False):
+        if before.scales and not after.scales:
+            after.recall(before)
     return deck
+
+
+def figure_of(notebook, name, heading):
+    """The figure of a cell, at once, for the title or the last slide."""
+    [cell] = [cell for cell in notebook.cells if cell.id == name]
+    shown = [output for output in cell.get("outputs", []) if is_figure(output)]
+    if not cell.get("outputs"):
+        return ""  # it has not been run yet
+    if not shown:
+        raise DeckError(f"cell {name}: it has no figure to show on the title or on the last slide")
+    return figure(shown[0], f"Figure: {heading}", whole=True)[0]
 
 
 def add(slide, cell, kind, told):
@@ -95,103 +119,29 @@ def add(slide, cell, kind, told):
     if told.remark:
         slide.remarks.append(told.remark)
     if kind == "notes":
-        slide.notes.append(linked(cell.source))
+        slide.notes.append(cell.source)
     elif cell.cell_type == "markdown":
-        add_text(slide, cell.source, kind_of(kind), told.text)
+        add_text(slide, cell.source, kind, told)
     else:
-        slide.write(told.text)
-        shown = nbformat.from_dict(cell)
-        output = worth_showing(shown.outputs)
-        show = told.show or ("output" if output else "code")
-        shown.outputs = output if show in {"output", "both"} else []
-        shown.source = excerpt(cell.source, told.lines) if show in {"code", "both"} else ""
-        printed = "".join(kept.text for kept in shown.outputs if kept.output_type == "stream")
-        shown.metadata = nbformat.from_dict({"kind": kind_of(kind), "pixels": pixels(shown.source, printed)})
-        if shown.source or shown.outputs:
-            slide.cells.append(shown)
+        slide.text(told.text)
+        shown = [output for output in cell.outputs if is_figure(output)] or cell.outputs
+        show = told.show or ("output" if shown else "code")
+        code = excerpt(cell.source, told.lines) if show in {"code", "both"} else ""
+        slide.code(code, shown if show in {"output", "both"} else [], told, kind)
+    if told.scales:
+        slide.ask(told.scales)
 
 
-def add_text(slide, source, kind, instead):
+def add_text(slide, source, kind, told):
     """Put a Markdown cell on a slide: what makes its own slide, what is said instead of it, or its text."""
-    text, notes = source, []
     if title := TITLE.match(source):
-        slide.name, notes = "opening", [source[title.end() :].strip()]
-        text = f"# {title['question']}\n\nNotebook {title['number']} · {COURSE}"
+        slide.kind, slide.heading = "opening", title["question"]
+        slide.notes.append(source[title.end() :].strip())
     elif source.startswith("## Exercises"):
-        slide.name, text = "exercises", "## Exercises"
-    elif task := TASK.match(source):
-        text = f"- **{task['name']}** · {task['time']}"
-    elif instead:
-        text, notes = instead, [re.sub(r"\A#+ .*\n*", "", source)]  # the slide has its heading, or one like it
-    slide.notes += [linked(note) for note in notes]
-    slide.write(text, kind)
-
-
-def kind_of(slide_type):
-    """What a cell is on its slide: there from the start, or a fragment that comes later."""
-    return "fragment" if slide_type == "fragment" else "-"
-
-
-def pixels(code, printed=""):
-    """The largest size of type in which code, and what it prints, fit on a slide; what is printed may be wrapped.
-
-    Raises:
-        DeckError: it would be too small to be read.
-    """
-    widest = max(map(len, code.splitlines()), default=0)
-    for wrapped in (False, True):
-        for size in range(CODE[0], CODE[1] if wrapped else UNWRAPPED, -1):
-            columns = WIDE // size
-            high = code.count("\n") + 1 + sum(max(1, -(-len(line) // columns)) for line in printed.splitlines())
-            long = widest if wrapped else max(widest, *map(len, printed.splitlines()), 0)
-            if long <= columns and high * size <= HIGH:
-                return size
-    lines = code.count("\n") + 1 + printed.count("\n")
-    raise DeckError(f"{lines} lines of up to {widest} characters are too much: show less of it, or only some lines")
-
-
-def excerpt(source, lines):
-    """Those lines of a cell's code, moved to the left as far as they go."""
-    if lines is None:
-        return source
-    part = source.splitlines()[lines[0] - 1 : lines[1]]
-    margin = min((len(line) - len(line.lstrip()) for line in part if line.strip()), default=0)
-    return "\n".join(line[margin:] for line in part)
-
-
-def worth_showing(outputs):
-    """A cell's figures, or if it has none all that it puts out."""
-    return [output for output in outputs if "image/png" in output.get("data", {})] or outputs
-
-
-def linked(text):
-    """Markdown whose links lead from deck to deck; a link that leads elsewhere in the project is only its words."""
-
-    def replaced(match):
-        words, target = match["words"], match["target"]
-        if notebook := re.fullmatch(r"(\d\d)_\w+\.ipynb", target):
-            return f"[{words}]({notebook[1]}.html)"
-        return match[0] if re.match(r"https?://|#", target) else words
-
-    return LINK.sub(replaced, text)
-
-
-def verdicts(notebook):
-    """Slides with the verdict on each claim that the notebook made."""
-    claims = [claim_of(output.metadata.claim["slug"]) for cell in notebook.cells for output in cell.get("outputs", [])
-              if "claim" in output.get("metadata", {})]  # fmt: skip
-    parts = -(-len(claims) // VERDICTS_A_SLIDE)
-    size = -(-len(claims) // parts) if parts else 0
-    slides = []
-    for part in range(parts):
-        shown = claims[part * size : (part + 1) * size]
-        rows = [
-            [made.words.number, made.words.sentence, f"**{VERDICTS[verdict(made)][0]} {verdict(made)}**"]
-            for made in shown
-        ]
-        heading = "## What is said, and what we found" + (f" ({part + 1} of {parts})" if parts > 1 else "")
-        slide = Slide("verdicts")
-        slide.write(f"{heading}\n\n{markdown_table(['', 'the claim', 'the verdict'], rows)}")
-        slide.notes = ["\n".join(f"- {made.words.number}: {made.finding}" for made in shown)]
-        slides.append(slide)
-    return slides
+        slide.kind, slide.heading = "exercises", "Exercises"
+    elif exercise := deck_ends.exercise(source, told.text):
+        slide.put(exercise)
+    else:
+        slide.text(told.text or source, kind, told.build)
+        if told.text:  # the slide has its heading, or one like it
+            slide.notes.append(re.sub(r"\A#+ .*\n*", "", source))

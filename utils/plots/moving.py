@@ -29,16 +29,16 @@ __all__ = ["histogram_over_steps", "running_mean"]
 
 SCRIPT = Path(__file__).resolve().parent / "moving.js"
 STYLE = """
-.course-moving .stage, .course-moving .controls {display: none}
+.course-moving .stage, .course-moving .buttons {display: none}
 .course-moving.live .stage {display: block}
-.course-moving.live .controls {display: flex; gap: .8em; align-items: center}
+.course-moving.live .buttons {display: flex; gap: .8em; align-items: center}
 .course-moving.live > img {display: none}
 .course-moving svg, .course-moving > img {max-width: 100%; height: auto}
 .course-moving .course-figure {color-scheme: light}
 [data-jp-theme-light="false"] .course-moving .course-figure {color-scheme: dark}
 .course-moving input {flex: 1; max-width: 24em}
 @media print {
-  .course-moving.live .stage, .course-moving.live .controls {display: none}
+  .course-moving.live .stage, .course-moving.live .buttons {display: none}
   .course-moving.live > img {display: block}
 }
 """
@@ -132,7 +132,7 @@ def _play(figure: Figure, moving: Sequence[tuple], captions: Sequence[str], slug
     html = (
         f'<div class="course-moving" id="{name}-moving"><style>{STYLE}</style>'
         f'<img alt="" src="data:image/png;base64,{still}"><div class="stage">{bundle["image/svg+xml"]}</div>'
-        '<div class="controls"><button type="button">stop</button>'
+        '<div class="buttons"><button type="button">stop</button>'
         '<input type="range" min="0" aria-label="which moment"><output></output></div></div>'
         f'<script>({SCRIPT.read_text("utf-8").strip()})("{name}-moving", {data});</script>'
     )
