@@ -39,8 +39,9 @@ each = pytest.mark.parametrize("name", [path.name for path in NOTEBOOKS], ids=la
 def built(tmp_path_factory):
     """The handouts and the instructor's copies of all notebooks: name → notebook."""
     root = tmp_path_factory.mktemp("project")
-    (root / "data").mkdir()
-    (root / "data" / "README.md").touch()
+    for page in ("data/README.md", "docs/symbols.md"):  # what notebooks link to
+        (root / page).parent.mkdir()
+        (root / page).touch()
     for path in NOTEBOOKS:
         handouts.build(path, root)
 
