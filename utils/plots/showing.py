@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["pictures", "show", "theme"]
 
 PIXELS = 60  # of a notebook's column, for an inch
-# JupyterLab shows an SVG as a picture, which follows the colour scheme of the element that it stands in, and leaves it as
-# wide as it is.
+# JupyterLab shows an SVG as a picture, which follows the colour scheme of the element that it stands in, and leaves it
+# as wide as it is.
 FOLLOW = (
     "<style>.jp-RenderedSVG img {max-width: 100%; height: auto} "
     '[data-jp-theme-light="false"] .jp-RenderedSVG img {color-scheme: dark}</style>'
