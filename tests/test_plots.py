@@ -162,7 +162,7 @@ DRAW = {  # four of them with a guess, which is a star
         np.array([1.0, 3.0, 2.0]), {"α = 0.1": np.array([0.1, 0.4, 0.6])}, ylabel="mean", slug=slug
     ),
 }  # fmt: skip
-MOVING = {"histogram_over_steps", "running_mean"}
+MOVING = ("histogram_over_steps", "running_mean")
 STARS = {"layer_lines": (3, 0.5), "signal": (DEPTH, 0.5), "histograms": (0.5, 1.4), "bars": (1.42, 0.4)}
 NO_AXES = {"images", "graph", "matrix", "cubes", "one_channel", "network", "exchange", "company"}
 COLORS = {kind: [look(kind, number).color for number in range(VARIANTS)] for kind in KINDS}

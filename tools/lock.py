@@ -23,7 +23,8 @@ HEADER = """\
 
 def command(output, keep=False):
     return [
-        sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--extra", "dev", "--extra", "slides",
+        sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml",
+        "--extra", "dev", "--extra", "slides", "--extra", "site",
         "--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header", "--quiet",
         "--constraints", "tools/constraints.txt", "--no-emit-package", "normdoctor",
         *([] if keep else ["--upgrade"]), "--output-file", output,

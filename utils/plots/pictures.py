@@ -29,7 +29,7 @@ def images(pictures: Tensor, labels: Sequence[str], *, slug: str | None = None, 
         for ax in axes.flat:
             ax.axis("off")
         for ax, picture, label in zip(axes.flat, pictures, labels, strict=False):
-            ax.imshow(picture.permute(1, 2, 0).numpy())
+            ax.imshow(picture.permute(1, 2, 0).numpy(), interpolation="none")  # stored as small as it is
             ax.set_title(label, fontsize=16, fontweight="normal", pad=5)
         show(figure, slug)
 
@@ -54,7 +54,7 @@ def company(
                                 width_ratios=[1] * (columns - 1) + [1.9])  # fmt: skip
         for number, (row, others, answer) in enumerate(zip(axes, companies, answers, strict=True)):
             for ax, shown_picture in zip(row, [picture, *others[:shown]], strict=False):
-                ax.imshow(shown_picture.permute(1, 2, 0).numpy())
+                ax.imshow(shown_picture.permute(1, 2, 0).numpy(), interpolation="none")
                 ax.set(xticks=[], yticks=[])
                 ax.grid(False)
                 ax.spines[:].set_visible(ax is row[0])

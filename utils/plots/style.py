@@ -77,7 +77,7 @@ MARKERS = {
     THEORY: ("",) * VARIANTS,
 }
 BETWEEN = {WITHOUT: "#dd6b1d", WITH: "#1f7fc0"}  # of what is a picture, and so the same on every ground
-HATCHES = {WITHOUT: "//", WITH: "", OTHER: "..", THEORY: ""}
+HATCHES = {WITHOUT: "//", WITH: "", OTHER: "xx", THEORY: ""}
 FONTS = Path(__file__).resolve().parent / "fonts"
 
 # One arm has one look in the whole course: its kind, and which of its looks.
