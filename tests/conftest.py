@@ -1,5 +1,6 @@
 """Fixtures that several files of tests share; a test gets them only if it asks for them."""
 
+import deck_browser
 import pytest
 from claim_lessons import course  # noqa: F401
 
@@ -23,3 +24,13 @@ def home(isolated, tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium or Chrome; without one, the test is skipped."""
+    pytest.importorskip("playwright", reason="pip install -e '.[slides]'")
+    if not deck_browser.executable():
+        pytest.skip("no Chromium and no Chrome here (BROWSER_FOR_TESTS=/path/to/it names one)")
+    with deck_browser.chromium() as opened:
+        yield opened

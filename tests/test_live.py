@@ -100,15 +100,6 @@ def test_without_scripts_there_is_a_still():
 # --- in a browser
 
 
-@pytest.fixture(scope="module")
-def browser():
-    pytest.importorskip("playwright", reason="pip install -e '.[slides]'")
-    if not deck_browser.executable():
-        pytest.skip("no Chromium and no Chrome here (BROWSER_FOR_TESTS=/path/to/it names one)")
-    with deck_browser.chromium() as opened:
-        yield opened
-
-
 @contextmanager
 def opened(browser, path=PAGE, **options):
     """The page from its file, without a network: it must ask for nothing, and its console must have nothing to say."""

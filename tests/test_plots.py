@@ -28,6 +28,7 @@ from utils.plots import Line, blocks, comparison, diagrams, distributions, movin
 from utils.plots import lines as line_figures
 from utils.plots.style import (
     ARMS,
+    BETWEEN,
     DASHES,
     FONTS,
     HATCHES,
@@ -40,9 +41,9 @@ from utils.plots.style import (
     VARIANTS,
     WITH,
     WITHOUT,
+    at_step,
     look,
     shades,
-    step,
 )  # fmt: skip
 from utils.stats import ActivationStats
 
@@ -487,7 +488,7 @@ def test_a_matrix(drawn):
     figure, _, _ = drawn("matrix")
     (ax,) = figure.axes
     assert texts(figure) == ["0.00", "0.50", "0.00", "0.13", "2.00", "0.00"]
-    assert [text.get_color() for text in ax.texts] == [*[INK] * 4, "white", INK]
+    assert {text.get_color() for text in ax.texts} == {INK}
     assert [label.get_text() for label in ax.get_xticklabels()] == ["d", "e"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
     assert ax.get_xlabel() == "v"
@@ -495,7 +496,15 @@ def test_a_matrix(drawn):
 
 def test_a_matrix_with_other_limits(figures):
     plots.matrix(np.array([[0.5, 1.0]]), rows=["a"], columns=["b", "c"], label="v", slug=SLUG, limits=(0.5, 1))
-    assert [text.get_color() for text in figures[0].axes[0].texts] == [INK, "white"]
+    [image] = figures[0].axes[0].images
+    assert image.get_clim() == pytest.approx((0.5, 1))
+
+
+def test_every_number_of_a_matrix_is_read_on_its_field_in_both_themes():
+    for ground, ink in zip(("#ffffff", "#111111"), THEMES["ink"], strict=True):
+        for share in np.linspace(0, comparison.STRONGEST, 9):
+            field = share * np.array(mcolors.to_rgb(BETWEEN[WITH])) + (1 - share) * np.array(mcolors.to_rgb(ground))
+            assert contrast(ink, mcolors.to_hex(field)) >= 4.5
 
 
 def test_cubes_show_the_marked_cells(figures):
@@ -703,7 +712,7 @@ def test_a_slide_can_reveal_a_figure_in_steps(name, last, drawn):
 
 
 def test_steps_are_names_of_their_own():
-    assert step(2) != step(2)
+    assert at_step(2) != at_step(2)
 
 
 def test_the_typeface_has_every_letter_of_the_figures():

@@ -6,7 +6,6 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 
-import deck_browser
 import pytest
 import torch
 from torch import nn
@@ -155,15 +154,6 @@ def test_an_unknown_option_is_named(capsys):
 
 
 # --- in a browser
-
-
-@pytest.fixture(scope="module")
-def browser():
-    pytest.importorskip("playwright", reason="pip install -e '.[slides]'")
-    if not deck_browser.executable():
-        pytest.skip("no Chromium and no Chrome here (BROWSER_FOR_TESTS=/path/to/it names one)")
-    with deck_browser.chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

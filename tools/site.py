@@ -10,6 +10,7 @@ package of the environment.
 
 import argparse
 import importlib.util
+import runpy
 import shutil
 import subprocess
 import sys
@@ -50,8 +51,7 @@ def package(name):
 
 def settings(root):
     """The repository and the branch that docs/conf.py names; errors as Python has them."""
-    names = {"__file__": str(root / "docs" / "conf.py")}
-    exec(compile((root / "docs" / "conf.py").read_text("utf-8"), "docs/conf.py", "exec"), names)
+    names = runpy.run_path(str(root / "docs" / "conf.py"))
     return names["REPOSITORY"], names["BRANCH"]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.plots.diagrams import arrow, box
 from utils.plots.showing import show
-from utils.plots.style import WITH, drawing, step, subplots
+from utils.plots.style import WITH, at_step, drawing, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,19 +39,18 @@ def cubes(panels: Mapping[str, np.ndarray], *, slug: str | None = None) -> None:
             _block(ax, np.asarray(marked, dtype=bool))
             ax.set_title(title)
             if number:
-                ax.set_gid(step(number))
+                ax.set_gid(at_step(number))
         show(figure, slug)
 
 
-def one_channel(*, slug: str | None = None, size: tuple[int, int, int] = (4, 6, 4)) -> None:
-    """What the layer does, as a drawing: one channel of the block, its μ and σ, then γ and β, and back into the block.
+def one_channel(*, slug: str | None = None) -> None:
+    """What the layer does, as a drawing: one channel of the block, its μ and σ, then γ and β.
 
     Args:
         slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
-        size: pictures, channels and places of the block that is drawn.
     """
-    pictures, channels, places = size
-    marked = np.zeros(size, dtype=bool)
+    pictures, channels, places = 4, 6, 4
+    marked = np.zeros((pictures, channels, places), dtype=bool)
     marked[:, -1] = True
     with drawing(16):
         figure, axes = subplots(1, 1, 16, 6)
@@ -70,7 +69,7 @@ def one_channel(*, slug: str | None = None, size: tuple[int, int, int] = (4, 6, 
             below = ax.text(x, middle - 1.0, words, ha="center", va="top", linespacing=1.15)
             parts = [text, below, arrow(ax, previous, text, WITH)]
             for part in parts:
-                part.set_gid(step(number))
+                part.set_gid(at_step(number))
             previous, x = text, x + 4.9
         ax.set(xlim=(-1.6, x - 2.2), ylim=(-1.5, places + 0.36 * pictures + 0.4), aspect="equal")
         show(figure, slug)

@@ -9,9 +9,11 @@ import numpy as np
 from utils.plots.lines import NOTE, size_of_type
 from utils.plots.lines import percent as in_percent
 from utils.plots.showing import show
-from utils.plots.style import INK, THEMES, THEORY, WITH, drawing, look, shades, step, subplots
+from utils.plots.style import INK, THEMES, THEORY, WITH, at_step, drawing, look, shades, subplots
 
 __all__ = ["bars", "matrix"]
+
+STRONGEST = 0.8  # field of a matrix: its number is read on it, dark on light as well as light on dark
 
 
 def bars(
@@ -28,7 +30,7 @@ def bars(
     """One bar a group at the mean of its values, a dot each, the number written above.
 
     Args:
-        groups: label → one value a seed.
+        groups: label → its values, one a seed or whatever `each` says.
         kinds: for each group an arm of the course, or "without", "with" or "other".
         ylabel: the axis' name.
         slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
@@ -52,7 +54,7 @@ def bars(
                                      fontweight="bold", fontsize=1.2 * size_of_type()))  # fmt: skip
             if i and i == len(groups) - 1:  # a slide reveals the last one, which is guessed, after the others
                 for part in parts:
-                    part.set_gid(step(1))
+                    part.set_gid(at_step(1))
         if reference is not None:
             ax.axhline(reference[0], color=THEMES[THEORY][0], linewidth=1.8, zorder=1)
             ax.text(1.01, reference[0], reference[1], transform=ax.get_yaxis_transform(), va="center",
@@ -105,10 +107,9 @@ def matrix(
     with drawing(width):
         figure, axes = subplots(1, 1, width, 2 + 0.72 * len(rows))
         ax = axes[0, 0]
-        ax.imshow(values, cmap=shades(WITH), vmin=low + 1e-9, vmax=high, aspect="auto", alpha=0.9)
+        ax.imshow(values, cmap=shades(WITH), vmin=low + 1e-9, vmax=high, aspect="auto", alpha=STRONGEST)
         for (i, j), value in np.ndenumerate(values):
-            strong = value > low + 0.55 * (high - low)
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontweight="bold", color="white" if strong else INK)
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontweight="bold")
         ax.set_xticks(range(len(columns)), columns)
         ax.set_yticks(range(len(rows)), rows)
         ax.xaxis.tick_top()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from utils.plots.lines import size_of_type
 from utils.plots.showing import show
-from utils.plots.style import INK, OTHER, PAPER, THEMES, THEORY, WITH, WITHOUT, drawing, look, step, subplots
+from utils.plots.style import INK, OTHER, PAPER, THEMES, THEORY, WITH, WITHOUT, at_step, drawing, look, subplots
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -57,7 +57,7 @@ def graph(
         for start, end in edges:
             arrow(ax, boxes[start], boxes[end], WITH)
         for start, end in through_statistics:
-            arrow(ax, boxes[start], boxes[end], WITH, (0, (3, 1.5))).set_gid(step(1))
+            arrow(ax, boxes[start], boxes[end], WITH, (0, (3, 1.5))).set_gid(at_step(1))
         columns, heights = [x for x, _, _ in nodes.values()], [y for _, y, _ in nodes.values()]
         ax.set(xlim=(min(columns) - 0.6, max(columns) + 0.9), ylim=(min(heights) - 0.5, max(heights) + 0.5))
         show(figure, slug)
@@ -97,8 +97,8 @@ def network(
                 x += 0.3
             arrow(ax, pictures, (2.05, y))
             arrow(ax, (right - 0.75, y), box(ax, right + 1.6, y, "10 classes"))
-            previous = ax.text(right + 3.7, y + 0.95, "each layer:", ha="left", va="bottom")
-            x, before = right + 4.3, ""
+            ax.text(right + 3.7, y + 0.95, "each layer:", ha="left", va="bottom")
+            x, before, previous = right + 4.3, "", pictures
             for word in layers[kind]:
                 x += 1.3 + 0.12 * (len(before) + len(word)) if before else 0  # so that an arrow fits between
                 part = box(ax, x, y, word, kind if word == norm else "")
@@ -119,7 +119,8 @@ def _layer(ax: Axes, x: float, y: float, height: float, kind: str) -> None:
 
 
 def exchange(processes: int = 2, *, slug: str | None = None) -> None:
-    """What a synchronized layer sends: each process its sums, all of them the same mean and variance back.
+    """What a synchronized layer sends: each process the count, the mean and M of its pictures (M: the squared distances
+    from that mean, added up); then all of them know all, and compute the same mean and variance.
 
     Args:
         processes: how many are drawn.
@@ -130,18 +131,18 @@ def exchange(processes: int = 2, *, slug: str | None = None) -> None:
         ax = axes[0, 0]
         ax.axis("off")
         middle = (processes - 1) / 2 * 2.0
-        shared = box(ax, 7.6, middle, "all-reduce:\nadd them up", OTHER, 1.1)
-        shared.set_gid(step(2))
+        shared = box(ax, 7.6, middle, "all-reduce:\nall the rows", OTHER, 1.1)
+        shared.set_gid(at_step(2))
         for i in range(processes):
             y = (processes - 1 - i) * 2.0
             ax.text(-0.2, y, f"process {i}", ha="right", va="center", fontweight="bold")
             part = box(ax, 1.0, y, "its part\nof the batch")
-            sums = box(ax, 4.1, y, "count\nΣ x,  Σ x²", WITH)
+            sums = box(ax, 4.1, y, "n, μ, M of\nits pictures", WITH)
             back = box(ax, 11.1, y, "μ, σ² of\nall pictures", WITH)
             out = box(ax, 14.2, y, "its part,\nnormalized")
             parts = [(arrow(ax, part, sums), 1), (sums, 1), (arrow(ax, sums, shared, OTHER), 2),
                      (arrow(ax, shared, back, OTHER), 3), (back, 3), (arrow(ax, back, out), 3), (out, 3)]  # fmt: skip
             for each, number in parts:
-                each.set_gid(step(number))
+                each.set_gid(at_step(number))
         ax.set(xlim=(-2.0, 15.6), ylim=(-1.0, 2.0 * (processes - 1) + 1.0))
         show(figure, slug)

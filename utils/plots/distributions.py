@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.plots.lines import NOTE, Line, draw, label_ends, layer_ticks, mark_guess, size_of_type
 from utils.plots.showing import show
-from utils.plots.style import INK, THEMES, THEORY, WITH, WITHOUT, drawing, look, shades, step, subplots
+from utils.plots.style import INK, THEMES, THEORY, WITH, WITHOUT, at_step, drawing, look, shades, subplots
 from utils.stats import ActivationStats
 
 if TYPE_CHECKING:
@@ -114,13 +114,10 @@ def histograms(
             ax.grid(axis="y", visible=False)
             if number:
                 for part in parts:
-                    part.set_gid(at(number))
+                    part.set_gid(at_step(number))
         if guess is not None:
             axes[0, -1].plot(guess[0], guess[1] + 0.4, marker="*", markersize=24, color=INK, markerfacecolor="none",
                              markeredgewidth=2, linestyle="", zorder=5, label="your guess")  # fmt: skip
             axes[0, -1].text(1.02, guess[1] + 0.4, "your\nguess", va="center", fontweight="bold", linespacing=1,
                              transform=axes[0, -1].get_yaxis_transform())  # fmt: skip
         show(figure, slug)
-
-
-at = step  # the name of a step on a slide; in `signal`, `step` is a step of training

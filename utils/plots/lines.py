@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.plots.showing import show
-from utils.plots.style import INK, THEMES, THEORY, Look, drawing, look, step, subplots
+from utils.plots.style import INK, THEMES, THEORY, Look, at_step, drawing, look, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,7 +155,7 @@ def draw(ax: Axes, line: Line, at: int | None = None) -> None:
         parts.append(ax.fill_between(x, y.min(0), y.max(0), color=style.color, alpha=0.22, linewidth=0))
     for part in parts:
         if at is not None:
-            part.set_gid(step(at))
+            part.set_gid(at_step(at))
 
 
 def say_what_bands_are(figure: Figure, lines: Sequence[Line]) -> None:
@@ -201,7 +201,7 @@ def label_ends(ax: Axes, lines: Sequence[Line], steps: Mapping[Look, int], guess
                              transform=ax.transAxes, clip_on=False, label="_")  # fmt: skip
         for part in parts:
             if at is not None:
-                part.set_gid(step(at))
+                part.set_gid(at_step(at))
 
 
 def spread_out(ends: list) -> None:

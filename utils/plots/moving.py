@@ -17,7 +17,7 @@ import numpy as np
 
 from utils.lessons import alternative_text
 from utils.plots.lines import NOTE, size_of_type
-from utils.plots.showing import pictures
+from utils.plots.showing import PIXELS, pictures
 from utils.plots.style import THEMES, THEORY, WITH, WITHOUT, drawing, look, subplots
 from utils.stats import ActivationStats
 
@@ -136,7 +136,7 @@ def _play(figure: Figure, moving: Sequence[tuple], captions: Sequence[str], slug
         '<input type="range" min="0" aria-label="which moment"><output></output></div></div>'
         f'<script>({SCRIPT.read_text("utf-8").strip()})("{name}-moving", {data});</script>'
     )
-    width = round(figure.get_figwidth() * 60)
+    width = round(figure.get_figwidth() * PIXELS)
     display(
         {"text/html": html, "image/png": bundle["image/png"], "text/plain": "<moving figure>"},
         metadata={"image/png": {"alt": alt, "width": width}, "figure": slug or "", "moving": True},

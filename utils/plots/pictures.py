@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from utils.plots.showing import show
-from utils.plots.style import WITH, drawing, look, step, subplots
+from utils.plots.style import WITH, at_step, drawing, look, subplots
 
 __all__ = ["company", "images"]
 
@@ -62,5 +62,5 @@ def company(
                 spine.set(edgecolor=look(WITH).color, linewidth=5)
             row[-1].axis("off")
             said = row[-1].text(0, 0.5, f"… →  “{answer}”", va="center", fontweight="bold", color=look(WITH).color)
-            said.set_gid(step(number + 1))
+            said.set_gid(at_step(number + 1))
         show(figure, slug)

@@ -17,7 +17,7 @@ from utils.plots.style import THEMES
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["pictures", "show", "theme"]
+__all__ = ["PIXELS", "pictures", "show", "theme"]
 
 PIXELS = 60  # of a notebook's column, for an inch
 # JupyterLab shows an SVG as a picture, which follows the colour scheme of the element that it stands in, and leaves it

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,10 @@ __all__ = [
     "WITH",
     "WITHOUT",
     "Look",
+    "at_step",
     "drawing",
     "look",
     "shades",
-    "step",
     "subplots",
 ]
 
@@ -205,10 +206,9 @@ def subplots(rows: int, columns: int, width: float, height: float, **options) ->
     return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
 
 
-def step(number: int) -> str:
-    """The name (`gid`) of what a slide reveals at this step, the first being 1; several may have the same."""
-    step.made += 1
-    return f"step-{number}-{step.made}"
+_made = count()
 
 
-step.made = 0
+def at_step(number: int) -> str:
+    """The name (`gid`) of what a slide reveals at this step, the first being 1: another each time."""
+    return f"step-{number}-{next(_made)}"

@@ -7,7 +7,7 @@ import numpy as np
 from utils.plots.distributions import heat
 from utils.plots.lines import NOTE, layer_ticks, percent, size_of_type
 from utils.plots.showing import show
-from utils.plots.style import THEMES, THEORY, WITH, WITHOUT, drawing, look, step, subplots
+from utils.plots.style import THEMES, THEORY, WITH, WITHOUT, at_step, drawing, look, subplots
 from utils.stats import ActivationStats
 
 __all__ = ["cockpit"]
@@ -23,7 +23,6 @@ def cockpit(
     slug: str | None = None,
     layer: int = -1,
     names: tuple[str, str] = ("WITHOUT", "WITH"),
-    only: str | None = None,
 ) -> None:
     """What happened in a network while it trained: without normalization on top, with it below.
 
@@ -36,33 +35,23 @@ def cockpit(
         slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
         layer: the layer in the heat map.
         names: of the two rows.
-        only: one of the columns by itself: "signal", "values", "dead" or "gradient".
-
-    Raises:
-        ValueError: no such column.
     """
-    if only is not None and only not in PANELS:
-        raise ValueError(f"the cockpit has the columns {', '.join(PANELS)}; given: {only!r}")
-    panels = PANELS if only is None else (only,)
-    width = 18 if only is None else 9
-    with drawing(width):
-        figure, axes = subplots(2, len(panels), width, 9.4, sharex="col", sharey="col")
+    with drawing(18):
+        figure, axes = subplots(2, len(PANELS), 18, 9.4, sharex="col", sharey="col")
         for row, stats, kind, name in zip(axes, (without, with_), (WITHOUT, WITH), names, strict=True):
-            for ax, panel in zip(row, panels, strict=True):
+            for ax, panel in zip(row, PANELS, strict=True):
                 _panel(ax, panel, stats, kind, layer)
             row[0].annotate(name, (0, 0.5), xycoords="axes fraction", xytext=(-4.6 * size_of_type(), 0), rotation=90,
                             textcoords="offset points", va="center", ha="center", fontweight="bold",
                             color=look(kind).color, annotation_clip=False)  # fmt: skip
-        for i, panel in enumerate(panels):
-            title = TITLES[PANELS.index(panel)].format(layer % len(without.names) + 1)
-            axes[0, i].set_title(title, fontsize=size_of_type())
+        for i, (panel, title) in enumerate(zip(PANELS, TITLES, strict=True)):
+            axes[0, i].set_title(title.format(layer % len(without.names) + 1), fontsize=size_of_type())
             axes[1, i].set_xlabel("training step" if panel == "values" else "layer")
             if i:  # a slide introduces one column after the other
                 for ax in axes[:, i]:
-                    ax.set_gid(step(i))
-        note = [] if panels == ("values",) else ["dotted: first step · line: last step, band: ± spread"]
-        note += ["the stronger the colour, the more of the values"] if "values" in panels else []
-        figure.supxlabel(" · ".join(note), x=0.99, ha="right", color=THEMES[THEORY][0], fontsize=NOTE * size_of_type())
+                    ax.set_gid(at_step(i))
+        note = "dotted: first step · line: last step, band: ± spread · the stronger the colour, the more of the values"
+        figure.supxlabel(note, x=0.99, ha="right", color=THEMES[THEORY][0], fontsize=NOTE * size_of_type())
         show(figure, slug)
 
 
