@@ -22,7 +22,6 @@ import nbformat
 from tools import site_board, site_home, site_pages, touch
 from tools.files import write
 from tools.run import select
-from tools.site_html import LIVE
 from tools.site_links import PAGES, Links
 from tools.site_notebooks import staged
 
@@ -84,14 +83,9 @@ def static(root, target):
 
 
 def still(root):
-    """What stands in the place of the network that learns on the home page, for those without scripts.
-
-    None if there is no such network.
-    """
-    page = root / "docs" / "live" / "index.html"
-    if not all((page.parent / name).exists() for name in (*LIVE, page.name)):
-        return None
-    return page.read_text("utf-8").partition("<!-- still -->")[2].partition("<!-- /still -->")[0].strip()
+    """What stands in the place of the network that learns on the home page, for those without scripts."""
+    page = (root / "docs" / "live" / "index.html").read_text("utf-8")
+    return page.partition("<!-- still -->")[2].partition("<!-- /still -->")[0].strip()
 
 
 def figures():
@@ -125,7 +119,7 @@ def stage(root, folder):
         lessons.append(about)
         old -= renew(nbformat.writes(notebook), folder / "notebooks" / path.name)
     generated = {
-        "index": site_home.home(root / "docs" / "site", lessons, "signal.svg", still(root)),
+        "index": site_home.home(root / "docs" / "site", lessons, still(root)),
         "claims": site_board.claims_page(links),
         "symptoms": site_board.symptoms_page(links),
         "references": site_board.references_page(),

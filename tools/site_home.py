@@ -44,20 +44,19 @@ def verdicts():
     return [(name, sign, shown.count(name), look(name)) for name, (sign, _) in VERDICTS.items() if name in shown]
 
 
-def home(folder, lessons, figure, live):
+def home(folder, lessons, live):
     """The home page, in Markdown.
 
     Args:
         folder: where `home.html` is, and `nav.md`, the order of the pages.
         lessons: of all notebooks, in order.
-        figure: the file of the signature figure.
-        live: the still in the place of the network that learns on the page; None if there is none.
+        live: the still in the place of the network that learns on the page.
     """
     hours = sum(each.minutes[1] for each in lessons) / 60
     page = Environment(loader=FileSystemLoader(folder), trim_blocks=True, lstrip_blocks=True).get_template("home.html")
     html = page.render(
         lessons=lessons, map=path_map(lessons), row=ROW, longest=max(LONGEST, *(each.minutes[1] for each in lessons)),
-        figure=figure, live=live, hours=round(hours), verdicts=verdicts(), escape=escape,
+        live=live, hours=round(hours), verdicts=verdicts(), escape=escape,
         claims=sum(count for _, _, count, _ in verdicts()),
     )  # fmt: skip
     notebooks = "\n".join(f"notebooks/{each.name}" for each in lessons)
