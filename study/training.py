@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from study.networks import Stack, build, learning, start_by_data
 from study.plan import Run
+from study.text import learn
 from utils.data import Batches, ImageData
 from utils.machine import processor
 from utils.training import History, evaluate, fit
@@ -54,7 +55,7 @@ class Pass:
 
 
 def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: int | None = None) -> dict[str, Any]:
-    """Train one arm; the test pictures are looked at once, at the end of a final run.
+    """Train one arm; the test pictures (or the last part of a text) are looked at once, at the end of a final run.
 
     Args:
         run: which.
@@ -69,9 +70,25 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
         `test anew`, the accuracy by statistics that were estimated anew; `stopped`, why it ended early, or None (a
         network that broke down says class 0 of everything); what it ran on, and its seconds of processor time.
     """
-    settings, start = run.settings, time.process_time()
+    start = time.process_time()
     torch.manual_seed(run.seed)
-    parts = _parts(run, data, device)
+    found = learn(run, device, only) if run.settings["text"] else _pictures(run, data, device, only)
+    record = {
+        "arm": run.arm, "role": run.role, "rate": run.rate, "seed": run.seed, "epochs": run.epochs, **found,
+        "loss": _thinned(found["loss"]), "training": round(float(found["training"]), 5),
+        "settings": dict(run.settings), "code": code(), "device": str(device), "threads": torch.get_num_threads(),
+        "machine": processor(), "torch": torch.__version__, "precision": run.settings["precision"],
+    }  # fmt: skip
+    if run.role != "search":
+        record["test"] = round(float(found["right"].mean()), 5)
+        record["pictures"] = len(found["right"])
+        record["right"] = base64.b64encode(np.packbits(found["right"])).decode()
+    return {**record, "seconds": round(time.process_time() - start, 1)}
+
+
+def _pictures(run: Run, data: ImageData, device: torch.device | str, only: int | None) -> dict[str, Any]:
+    """Of a network for pictures, what `train` says: the loss of each step, and of the test pictures each answer."""
+    settings, parts = run.settings, _parts(run, data, device)
     model = build(settings, run.seed).to(device)
     if settings["init"] == "lsuv":
         start_by_data(model, next(iter(parts["train"]))[0])
@@ -98,27 +115,21 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
             _estimate_statistics(trained, parts["train"])
         validation.append(round(evaluate(trained, parts["validation"]), 5))
         norms.append(round(_norm(model), 4))
-    seen = _class_0(parts["seen"]).mean() if stopped else evaluate(trained, parts["seen"])
-    record = {
-        "arm": run.arm, "role": run.role, "rate": run.rate, "seed": run.seed, "epochs": run.epochs,
-        "loss": _thinned(np.concatenate(losses)), "validation": validation, "norms": norms, "stopped": stopped,
-        "training": round(float(seen), 5), "settings": dict(settings), "code": code(),
-        "device": str(device), "threads": torch.get_num_threads(), "machine": processor(), "torch": torch.__version__,
-        "precision": settings["precision"], "data": data.source if data.is_stand_in else "CIFAR-10",
+    found = {
+        "loss": np.concatenate(losses), "validation": validation, "norms": norms, "stopped": stopped,
+        "training": _class_0(parts["seen"]).mean() if stopped else evaluate(trained, parts["seen"]),
+        "data": data.source if data.is_stand_in else "CIFAR-10",
     }  # fmt: skip
     if run.role != "search":
-        right = _class_0(parts["test"]) if stopped else _right(trained, parts["test"])
-        record["test"] = round(float(right.mean()), 5)
-        record["pictures"] = len(right)
-        record["right"] = base64.b64encode(np.packbits(right)).decode()
-        record["pixels"] = hashlib.sha256(data.test.images.numpy().tobytes()).hexdigest()[:16]
+        found["right"] = _class_0(parts["test"]) if stopped else _right(trained, parts["test"])
+        found["pixels"] = hashlib.sha256(data.test.images.numpy().tobytes()).hexdigest()[:16]
         if settings["norm"] == "batch" and not stopped:
             _estimate_statistics(trained, parts["train"])
-            record["test anew"] = round(evaluate(trained, parts["test"]), 5)
+            found["test anew"] = round(evaluate(trained, parts["test"]), 5)
     if settings["learns"] != "all" and not stopped:
         gammas = torch.cat([m.weight.detach().abs() for m in model.modules() if isinstance(m, nn.BatchNorm2d)])
-        record["small gammas"] = round((gammas < 0.01).double().mean().item(), 4)
-    return {**record, "seconds": round(time.process_time() - start, 1)}
+        found["small gammas"] = round((gammas < 0.01).double().mean().item(), 4)
+    return found
 
 
 def _parts(run: Run, data: ImageData, device: torch.device | str) -> dict[str, Batches]:

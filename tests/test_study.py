@@ -11,6 +11,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -23,11 +24,12 @@ from study.cluster import sender
 from study.networks import Block, build, learning, start_by_data
 from study.normalizations import Ghosts, Renorm, norm_layer
 from study.plan import PlanError, Run, arms_of, best_rate, load_plan, runs_of
+from study.text import NORMS, Model, read_text
 from study.training import _estimate_statistics, _parts, code, train
 from tools import study as command
 from utils import study
 from utils.data import stand_in
-from utils.lessons import number_of
+from utils.lessons import LESSONS, number_of
 
 LOOPBACK = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None, "silence_logs": 50}
 PLAN, PLAN_FILE = load_plan(), study.PLAN
@@ -137,14 +139,40 @@ def test_an_arm_may_take_another_arms_best_rate_and_searches_for_none():
 
 
 @each_arm
-def test_every_arm_trains_and_leaves_a_whole_record(plan, arm, data):
+def test_every_arm_trains_and_leaves_a_whole_record(plan, arm, data, monkeypatch):
+    monkeypatch.setattr("study.text.STEPS", 3)
     record = train(small(arm, plan=plan), data)
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["stopped"] is None
     assert len(record["validation"]) == len(record["norms"]) == 1
     right = records.right_answers(record)
-    assert right.shape == (40,)
+    assert right.shape == ((len(read_text().test) - 1) // 32 * 32 if plan.arms[arm].get("text") else 40,)
     assert right.mean() == pytest.approx(record["test"], abs=1e-5)
+
+
+@pytest.mark.parametrize(("norm", "of_notebook"), [*zip(NORMS, ("none", "batch", "layer", "RMS", "DyT"), strict=True)])
+def test_the_model_that_reads_is_that_of_its_notebook(norm, of_notebook):
+    number = number_of("claims", "batch-norm-fails-on-text").split(".")[0]
+    (path,) = (schedule.ROOT / "notebooks").glob(f"{int(number):02}_*.ipynb")
+    cells = {cell.id: cell.source for cell in nbformat.read(path, as_version=4).cells}
+    there: dict = {"LESSONS": LESSONS, "torch": torch, "F": torch.nn.functional, "nn": nn, "Tensor": torch.Tensor}
+    for name in ("model", "norms"):
+        exec(cells[name], there)
+    theirs, ours = there["Model"](there["NORMS"][of_notebook]), Model(norm, len(there["letters"]), 0)
+    for a, b in zip(theirs.parameters(), ours.parameters(), strict=True):
+        assert torch.equal(a, b)  # from the same seed
+    read = read_text()
+    for a, b in ((there["train"], read.train), (there["test"], read.test)):
+        assert torch.equal(a, b)
+    assert torch.equal(theirs(read.train[:64].view(2, 32)), ours(read.train[:64].view(2, 32)))
+
+
+def test_a_model_that_breaks_down_on_a_text_is_a_record_too(monkeypatch):
+    monkeypatch.setattr("study.text.STEPS", 20)
+    record = train(Run("text-none", "final", 1e30, 0, {**PLAN.arms["text-none"], "epochs": 2}), None)
+    assert record["stopped"]
+    assert record["test"] == 0
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
 def test_a_search_does_not_look_at_the_test_pictures(data, monkeypatch):

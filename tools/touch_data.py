@@ -147,6 +147,8 @@ INITS = {"he": "He’s start", "default": "default start", "lsuv": "LSUV start"}
 
 def in_words(settings: Mapping) -> str:
     """An arm in words: what is usual is left out."""
+    if settings.get("text"):
+        return f"two blocks of a Transformer on characters, {NORMS[settings['norm']]}"
     has = {**settings, "after": settings["norm"] == "batch" and not settings["norm_first"]}
     said = [
         f"{has['depth']} layers",
