@@ -92,7 +92,7 @@ def test_words_that_say_too_little_or_too_much_are_refused(course, text, words):
 
 def test_a_rate_inside_its_grid_is_shown(course):
     course.write(HEAD + GAP + '[slower.rates]\nwith = { "0.1" = 0.3, "0.01" = 0.2, "1" = 0.1 }')
-    assert "with: rate 0.1, by accuracy on held-out training pictures" in plain(shown().data["text/html"])
+    assert "with: rate 0.1, by accuracy on held-out training examples" in plain(shown().data["text/html"])
 
 
 def test_an_unknown_slug_says_which_there_are(course):

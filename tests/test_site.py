@@ -20,6 +20,7 @@ from tools.site_links import PAGES, Links
 from tools.site_notebooks import lesson, staged
 from utils.claims import board
 from utils.symptoms import symptoms
+from utils.touch import THINGS, touched
 
 LINKS = Links(ROOT, "OWNER/REPOSITORY")
 installed = all(importlib.util.find_spec(name) for name in site.PACKAGES)
@@ -28,7 +29,9 @@ installed = all(importlib.util.find_spec(name) for name in site.PACKAGES)
 def cells_of(source, tags=(), outputs=()):
     """What becomes of a code cell: (type, source) of each."""
     cell = new_code_cell(source, id="c1", metadata={"tags": list(tags)}, outputs=list(outputs))
-    return [(made.cell_type, made.source) for made in site_notebooks.cells_of(cell, "03")]
+    return [
+        (made.cell_type, made.source) for made in site_notebooks.cells_of(cell, "03", {"batch": "<div>touch</div>"})
+    ]
 
 
 # --- a notebook becomes a page
@@ -63,15 +66,19 @@ def test_solutions_and_hidden_code_are_folded_and_cards_have_names():
     card = '<div style="border-left: 6px solid #00674F; padding: 4px 16px; margin: 8px 0"><p>…</p></div>'
     output = new_output("display_data", {"text/html": card}, metadata={"claim": {"slug": "a-claim"}})
     cell = new_code_cell("f()", metadata={"tags": ["solution", "hide-input"]}, outputs=[output])
-    [made] = site_notebooks.cells_of(cell, "03")
+    [made] = site_notebooks.cells_of(cell, "03", {"batch": "<div>touch</div>"})
     assert made.metadata["tags"] == ["hide-cell"]
     assert '<div class="card claim" id="claim-a-claim" style="--tone: #00674F">' in made.outputs[0]["data"]["text/html"]
+
+
+def test_a_thing_to_touch_stands_where_its_cell_stood():
+    assert cells_of('touch("batch")') == [("markdown", "~~~~~{raw} html\n<div>touch</div>\n~~~~~")]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name[:2])
 def test_every_notebook_has_what_the_map_needs_and_no_guess_is_left_as_code(path):
     before = nbformat.read(path, as_version=4)
-    about, made = staged(path, LINKS, {})
+    about, made = staged(path, LINKS, dict.fromkeys(THINGS, "<div>touch</div>"))
     assert about == lesson(path, before)
     assert about.number == path.name[:2]
     assert 0 < about.minutes[0] <= about.minutes[1]
@@ -80,6 +87,8 @@ def test_every_notebook_has_what_the_map_needs_and_no_guess_is_left_as_code(path
     assert not re.search(r"(?m)^\w*guess\w* = None", code)
     text = "\n".join(cell.source for cell in made.cells if cell.cell_type == "markdown")
     assert "](../docs/" not in text
+    assert text.count("<div>touch</div>") == sum(bool(touched(cell.source)) for cell in before.cells)
+    assert "touch(" not in code
 
 
 # --- links, pages

@@ -10,9 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from tools import touch, touch_data
+from tools import touch as maker
 from utils import study
+from utils import touch as door
 from utils.plots.style import THEMES
+from utils.touch import made as touch
+from utils.touch import recorded
 
 each_thing = pytest.mark.parametrize("name", touch.THINGS)
 LINES = 250  # of a source
@@ -29,7 +32,7 @@ def record(**changes) -> dict:
 PLAN = {"defaults": study.read_plan()["defaults"], "arms": {"bn-20": {"norm": "batch"}, "he-20": {"rates": [0.01]}}}
 
 
-# --- what tools/touch.py makes
+# --- what utils/touch makes
 
 
 @each_thing
@@ -44,7 +47,7 @@ def test_a_source_is_short_and_says_what_it_is(name):
 def test_a_source_without_a_place_for_the_parts_is_refused(monkeypatch, tmp_path):
     (tmp_path / "batch.js").write_text("// nothing", encoding="utf-8")
     monkeypatch.setattr(touch, "FOLDER", tmp_path)
-    with pytest.raises(touch.TouchError, match=r"batch\.js needs the line // HERE"):
+    with pytest.raises(door.TouchError, match=r"batch\.js needs the line // HERE"):
         touch.built("batch")
 
 
@@ -80,11 +83,20 @@ def test_a_page_embeds_it(name, inline):
     assert text.count("</script>") == 1
 
 
+def test_a_cell_shows_it_and_a_deck_and_a_page_know_the_cell(capsys):
+    with pytest.raises(KeyError, match="cannot be touched; there are batch, factors, axes, explorer"):
+        door.touch("bach")
+    door.touch("batch")
+    assert "Eight values" in capsys.readouterr().out
+    assert door.touched('touch("batch")\n') == "batch"
+    assert door.touched('touch("batch")  # and more') is None
+
+
 def test_a_record_is_thinned_and_nothing_is_added():
-    table = touch_data.records({"bn-20.search.0.1.0": record()}, PLAN)
+    table = recorded.records({"bn-20.search.0.1.0": record()}, PLAN)
     run = ["", "bn-20", "search", 0.1, 0, 2, "", [3000, 4124], [200, 4, 230, 200, 180, 170], [200, 210], None, ""]
     assert table["runs"] == [run]
-    assert touch_data.run("another", record(data="stand-in"), 2)[:9:8] == ["another", [200, 4, 230, 170]]
+    assert recorded.run("another", record(data="stand-in"), 2)[:9:8] == ["another", [200, 4, 230, 170]]
     assert table["arms"]["bn-20"]["kind"] == "with"
     assert table["arms"]["he-20"] == {
         "words": "20 layers, no normalization, He’s start", "kind": "without", "rates": [0.01]
@@ -92,41 +104,41 @@ def test_a_record_is_thinned_and_nothing_is_added():
 
 
 def test_what_stopped_says_so_and_what_is_no_number_is_none():
-    steps = touch_data.TRAINED_ON / study.read_plan()["defaults"]["batch"]
+    steps = recorded.TRAINED_ON / study.read_plan()["defaults"]["batch"]
     why = f"Stopped: the loss is nan at step {round(steps / 2)}. Try a smaller learning rate."
     made = record(loss=[2.3, float("nan")], validation=[0.1], norms=[float("inf")], stopped=why)
-    row = touch_data.run("it", made, 34)
-    assert touch_data.trained(made) == pytest.approx(1.5, abs=0.01)
+    row = recorded.run("it", made, 34)
+    assert recorded.trained(made) == pytest.approx(1.5, abs=0.01)
     assert row[8][1:] == [2, 230, None]
     assert row[9] == [None]
     assert row[11] == f"the loss is nan at step {round(steps / 2)}"
-    assert json.loads(touch_data.as_script(row)) == row
+    assert json.loads(recorded.as_script(row)) == row
 
 
 def test_many_records_are_thinned_more_and_too_many_are_refused():
     runs = {f"bn-20.search.{k}": record(loss=[2.0] * 100) for k in range(40)}
-    points = [touch_data.records(runs, PLAN, budget)["points"] for budget in (10**6, 5_500)]
+    points = [recorded.records(runs, PLAN, budget)["points"] for budget in (10**6, 5_500)]
     assert points[0] > points[1]
-    assert len(touch_data.as_script(touch_data.records(runs, PLAN, 5_500)).encode()) <= 5_500
-    with pytest.raises(touch.TouchError, match="fewer runs"):
-        touch_data.records(runs, PLAN, 1000)
+    assert len(recorded.as_script(recorded.records(runs, PLAN, 5_500)).encode()) <= 5_500
+    with pytest.raises(door.TouchError, match="fewer runs"):
+        recorded.records(runs, PLAN, 1000)
 
 
 def test_an_arm_that_the_plan_has_no_longer_is_shown():
-    assert "gone" in touch_data.records({"gone.search": record(arm="gone")}, PLAN)["arms"]
+    assert "gone" in recorded.records({"gone.search": record(arm="gone")}, PLAN)["arms"]
 
 
 def test_arms_have_different_words():
-    found = [arm["words"] for arm in touch_data.records({}, study.read_plan())["arms"].values()]
+    found = [arm["words"] for arm in recorded.records({}, study.read_plan())["arms"].values()]
     assert len(found) > 50
     assert [text for text in found if found.count(text) > 1] == []
 
 
 def test_the_recorded_networks_start_at_one_and_are_complete():
     table = json.loads((touch.FOLDER / "factors.json").read_text("utf-8"))
-    assert set(table["networks"]) == {*touch_data.RECIPES, "normalized"}
+    assert set(table["networks"]) == {*maker.RECIPES, "normalized"}
     for depths in table["networks"].values():
-        for depth in touch_data.DEPTHS:
+        for depth in maker.DEPTHS:
             rows = depths[str(depth)]
             assert [len(row) for way in ("forward", "back") for row in rows[way]] == [depth] * 2 * table["seeds"]
             assert all(row[0] == 1 for row in rows["forward"])
@@ -139,9 +151,9 @@ def test_the_recorded_networks_can_be_recorded_again(monkeypatch):
 
     data = load()
     table = json.loads((touch.FOLDER / "factors.json").read_text("utf-8"))
-    monkeypatch.setattr(touch_data, "DEPTHS", (5,))
-    monkeypatch.setattr(touch_data, "SEEDS", 1)
-    for name, depths in touch_data.measured(data)["networks"].items():
+    monkeypatch.setattr(maker, "DEPTHS", (5,))
+    monkeypatch.setattr(maker, "SEEDS", 1)
+    for name, depths in maker.measured(data)["networks"].items():
         for way, [row] in depths[5].items():
             then = torch.tensor(table["networks"][name]["5"][way])
             ratio = torch.tensor(row) / (then[0] if not data.is_stand_in else then.median(0).values)
@@ -149,7 +161,7 @@ def test_the_recorded_networks_can_be_recorded_again(monkeypatch):
 
 
 def test_an_unknown_option_is_named(capsys):
-    assert touch.main(["--still"]) == 1
+    assert maker.main(["--still"]) == 1
     assert "--still?" in capsys.readouterr().err
 
 
@@ -162,7 +174,7 @@ def opened(browser, tmp_path):
     contexts, errors = [], []
 
     def open_page(*names, width=1100, scheme="light", inline=False):
-        touch.build(tmp_path)
+        maker.build(tmp_path)
         body = "\n".join(touch.embed(name, tmp_path.as_uri(), inline=inline) for name in names)
         path = tmp_path / f"{'-'.join(names)}.html"
         style = f"color-scheme: {scheme}; background: {THEMES['paper'][scheme == 'dark']}"
@@ -277,7 +289,7 @@ def test_the_explorer_draws_the_records_and_nothing_else(opened):
         assert (study.STUDY.parent / run["file"]).exists()
         assert run["accuracies"] == pytest.approx(made["validation"], abs=1e-4)
         assert run["norms"] == pytest.approx(made["norms"], abs=0.06)
-        length, many = touch_data.trained(made), len(made["loss"])
+        length, many = recorded.trained(made), len(made["loss"])
         for epoch, value in run["loss"]:
             then = made["loss"][round(epoch / length * many - 0.5)]
             assert value == pytest.approx(then, abs=0.006) if then == then else value is None
@@ -425,7 +437,7 @@ CONTRAST = """() => {
 @each_thing
 def test_it_can_be_read_on_a_phone_and_in_the_dark(opened, name, scheme):
     page = opened(name, width=360, scheme=scheme)
-    for text in touch.SHOWN[name]:
+    for text in maker.SHOWN[name]:
         page.locator(f"button:text-is('{text}'), label:text-is('{text}')").first.click()
     wide, window = page.evaluate(OVERFLOW)
     assert wide <= window
@@ -446,7 +458,7 @@ NAMELESS = """() => {
 @each_thing
 def test_everything_has_a_name(opened, name):
     page = opened(name)
-    for text in touch.SHOWN[name]:
+    for text in maker.SHOWN[name]:
         page.locator(f"button:text-is('{text}'), label:text-is('{text}')").first.click()
     assert page.evaluate(NAMELESS) == []
     assert page.locator("[aria-live=polite]").count() >= 1
@@ -464,7 +476,7 @@ def test_all_of_them_stand_in_one_page_once_each(opened):
 @pytest.mark.browser
 def test_without_scripts_there_is_a_still(browser, tmp_path):
     path = tmp_path / "page.html"
-    touch.build(tmp_path)
+    maker.build(tmp_path)
     path.write_text(touch.embed("batch", tmp_path.as_uri()), encoding="utf-8")
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -486,4 +498,4 @@ def test_the_stills_are_what_the_things_draw(browser, name):
 
     if name == "explorer":
         pytest.skip("what it shows changes with the records")
-    assert shape((touch.FOLDER / f"{name}.svg").read_text("utf-8")) == shape(touch.still(name, browser))
+    assert shape((touch.FOLDER / f"{name}.svg").read_text("utf-8")) == shape(maker.still(name, browser))

@@ -98,6 +98,11 @@ class Slide:
             html = f'<pre class="output" style="font-size: {size}px">{escape(data.get("text/plain", ""))}</pre>'
         self.put(html, kind)
 
+    def thing(self, html):
+        """Put something to touch on it, which takes all of its room."""
+        self.kind = "thing"
+        self.put(html)
+
     def ask(self, scales):
         """Make it a question, with scales to point at."""
         self.scales = (*self.scales, *scales)

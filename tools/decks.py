@@ -19,6 +19,7 @@ from tools.deck_figures import figure, is_figure
 from tools.deck_slides import Slide
 from tools.quiz import Guide
 from tools.slide_texts import LAST, DeckError, SlideText
+from utils.touch import embed, touched
 
 __all__ = ["COURSE", "Deck", "cut"]
 
@@ -122,6 +123,9 @@ def add(slide, cell, kind, told):
         slide.notes.append(cell.source)
     elif cell.cell_type == "markdown":
         add_text(slide, cell.source, kind, told)
+    elif name := touched(cell.source):
+        slide.text(told.text)
+        slide.thing(embed(name, inline=True))
     else:
         slide.text(told.text)
         shown = [output for output in cell.outputs if is_figure(output)] or cell.outputs

@@ -24,6 +24,7 @@ from tools.files import write
 from tools.run import select
 from tools.site_links import PAGES, Links
 from tools.site_notebooks import staged
+from utils.touch import THINGS, embed
 
 ROOT = Path(__file__).resolve().parent.parent
 MATHJAX = ("LICENSE", "MathJax.js", "config/TeX-AMS-MML_HTMLorMML-full.js", "extensions", "jax/element", "jax/input",
@@ -90,7 +91,7 @@ def still(root):
 
 def figures():
     """The figures that one can touch, name → the HTML that embeds one in a notebook's page."""
-    return {name: touch.embed(name, "../_static/touch") for name in touch.THINGS}
+    return {name: embed(name, "../_static/touch") for name in THINGS}
 
 
 def copy(source, target):

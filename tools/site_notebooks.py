@@ -13,6 +13,7 @@ import nbformat
 from nbformat.v4 import new_markdown_cell
 
 from tools.site_links import Links
+from utils.touch import touched
 
 __all__ = ["Lesson", "lesson", "staged"]
 
@@ -31,16 +32,6 @@ FOLDED = {
     "solution": ("hide-cell", "The solution, and why"),
     "hide-input": ("hide-input", "The code"),
     "setup": ("hide-input", "What it imports"),
-}
-# notebook → the interactive figure that stands at the end of its first section, a file in docs/touch
-TOUCH = {
-    "01": "factors",
-    "02": "batch",
-    "03": "explorer",
-    "04": "batch",
-    "10": "explorer",
-    "11": "explorer",
-    "12": "axes",
 }
 
 
@@ -110,8 +101,11 @@ def form(number, cell_id, guesses):
     )
 
 
-def cells_of(cell, number):
-    """What becomes of a code cell: itself, a form, or both."""
+def cells_of(cell, number, there):
+    """What becomes of a code cell: itself, a form, or both; or the figure to touch that it shows, out of `there`."""
+    if name := touched(cell.source):
+        yield raw(there[name])
+        return
     tags = cell.metadata.get("tags", [])
     guesses = [] if "exercise" in tags else [(found["names"], found["hint"]) for found in GUESS.finditer(cell.source)]
     if guesses:
@@ -165,19 +159,14 @@ def staged(path, links: Links, there):
     Args:
         path: of the executed notebook.
         links: where its links lead.
-        there: the interactive figures that are there to be shown, name → the HTML that embeds one.
+        there: the figures to touch, name → the HTML that embeds one.
     """
     notebook = nbformat.read(path, as_version=4)
-    about, cells, sections = lesson(path, notebook), [], 0
+    about, cells = lesson(path, notebook), []
     for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
-            cells += cells_of(cell, about.number)
+            cells += cells_of(cell, about.number, there)
             continue
-        sections += cell.source.startswith("## ")
-        touch = TOUCH.get(about.number)
-        if sections == 2 and touch in there:
-            cells.append(raw(there[touch]))
-            there = {}
         cell.source = links.on_site(cell.source, path)
         cell.metadata = {}
         cells.append(cell)

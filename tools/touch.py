@@ -1,84 +1,36 @@
-"""Things to touch: puts each together from docs/touch, its parts, its data and its still, and embeds it in a page.
+"""Things to touch (utils/touch): writes them as files, measures what they show, draws their stills.
 
 python -m tools.touch            # writes each as one file that a page can take as it is, into build/touch/
-python -m tools.touch --record   # measures the networks of notebook 01 anew, into docs/touch/factors.json
+python -m tools.touch --record   # measures the networks of notebook 01 anew, into utils/touch/factors.json
 python -m tools.touch --stills   # draws the stills anew, in an installed Chromium or Chrome
 """
 
 from __future__ import annotations
 
-import json
 import re
 import sys
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
 from tools.files import write
 from tools.sheet import browser
-from tools.touch_data import TouchError, as_script, measured, records
-from utils import study
-from utils.plots.style import THEMES
+from utils.touch import THINGS, TouchError
+from utils.touch.made import FOLDER, built, colors, stylesheet
+from utils.touch.recorded import as_script
 
-__all__ = ["THINGS", "build", "built", "embed", "still", "stylesheet"]
+__all__ = ["DEPTHS", "RECIPES", "build", "measured", "still"]
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "docs" / "touch"
-BUILT = ROOT / "build" / "touch"
-THINGS = {  # name → what its still shows
-    "batch": "Eight values of one channel with their mean and the band of one standard deviation; what comes out of "
-    "the normalization; and how much each of the eight moves the fifth output, some of them up and some down.",
-    "factors": "On a logarithmic axis over twenty layers, the spread across images of recorded networks: with σ = 0.2 "
-    "it grows a million times, from He’s start it sinks a little, from the default start to less than a ten-millionth.",
-    "axes": "Four pictures as slabs of six channels by four places. With layer normalization all 24 cells of one "
-    "picture share a mean; they are hatched.",
-    "explorer": "A recorded run of 20 normalized layers at a rate of 0.3: accuracy on held-out pictures, loss and norm "
-    "of all weights over ten epochs.",
-}
+BUILT = Path(__file__).resolve().parent.parent / "build" / "touch"
+DEPTHS, SEEDS, WIDTH = (5, 20, 50), 3, 32
+RECIPES = {"default": "default", "He": "he", "0.2": 0.2}
 SHOWN = {  # name → what is pressed before the still is drawn: it shows the answer, folded away
     "batch": ["some sink, some rise"],
     "factors": ["look"],
     "axes": ["24"],
     "explorer": ["0.3", "look"],
 }
-HERE = "// HERE: touch.css, parts.js and the data"
 DRAWN = "new XMLSerializer().serializeToString(document.querySelector('.touch').shadowRoot.querySelector('svg'))"
-
-
-# --- the files
-
-
-def colors() -> str:
-    """The course's colours as CSS properties, each for light and for dark grounds."""
-    return "".join(f"--{name}:light-dark({light},{dark});" for name, (light, dark) in THEMES.items())
-
-
-def stylesheet() -> str:
-    """touch.css with the course's colours, light and dark, on one line."""
-    css = re.sub(r"/\*.*?\*/", "", (FOLDER / "touch.css").read_text("utf-8"), flags=re.DOTALL)
-    return re.sub(r"\s*([{};:,>])\s*", r"\1", f":host{{{colors()}}}{css}".replace("\n", " ")).strip()
-
-
-def data_of(name: str) -> object:
-    """What a thing shows that it does not compute."""
-    if name == "factors":
-        return json.loads((FOLDER / "factors.json").read_text("utf-8"))
-    return records(study.read_all(), study.read_plan()) if name == "explorer" else None
-
-
-def built(name: str) -> str:
-    """A thing's one file, which a page can take as it is.
-
-    Raises:
-        TouchError: its source does not say where the parts go.
-    """
-    source, data = (FOLDER / f"{name}.js").read_text("utf-8"), data_of(name)
-    if source.count(HERE) != 1:
-        raise TouchError(f"docs/touch/{name}.js needs the line {HERE}")
-    lines = [f"const CSS = {as_script(stylesheet())};"]
-    lines += [] if data is None else [f"const DATA = {as_script(data)};"]
-    return source.replace(
-        HERE, "\n".join([*lines, (FOLDER / "parts.js").read_text("utf-8").partition("*/\n")[2].strip()])
-    )
 
 
 def build(folder: Path) -> None:
@@ -88,27 +40,42 @@ def build(folder: Path) -> None:
         write((FOLDER / f"{name}.svg").read_text("utf-8"), folder / f"{name}.svg")
 
 
-def embed(name: str, folder: str = "touch", *, inline: bool = False) -> str:
-    """The HTML by which a page embeds a thing: its place, in it the still for those without scripts, and the script.
+# --- the networks of notebook 01
 
-    Args:
-        name: of the thing.
-        folder: where the page finds what `build` wrote.
-        inline: everything in this text, for a notebook or a deck that is one file.
 
-    Raises:
-        KeyError: there is no such thing.
+def measured(data) -> dict:
+    """What notebook 01 records, relative to where each signal starts: recipe → depth → "forward" and "back", by seed.
+
+    Forward is the spread across images, the first layer being 1; back the gradient's norm at each layer's output, the
+    last layer being 1. "normalized" are the networks from He's start with a normalization in front of each ReLU.
     """
-    if inline:
-        still = (FOLDER / f"{name}.svg").read_text("utf-8").strip()
-        script = f"<script>\n{built(name)}</script>"
-    else:
-        still = f'<img src="{escape(folder)}/{name}.svg" alt="{escape(THINGS[name])}" style="max-width: 100%">'
-        script = f'<script src="{escape(folder)}/{name}.js"></script>'
-    folded = (
-        f"<details><summary>A figure to touch, which needs a script. Still, with its answer</summary>{still}</details>"
-    )
-    return f'<div class="touch" data-touch="{name}">{folded}</div>\n{script}'
+    import torch.nn.functional as F
+    from torch import nn
+
+    from utils.models import ConvNet
+    from utils.stats import ActivationStats
+
+    pictures, answers = next(iter(data.batches("train", 64)))
+    kinds = {name: {"init": init} for name, init in RECIPES.items()}
+    kinds["normalized"] = {"init": "he", "norm_layer": nn.BatchNorm2d, "norm_first": True}
+    networks: dict = {name: {} for name in kinds}
+    for name, options in kinds.items():
+        for depth in DEPTHS:
+            rows: dict[str, list] = {"forward": [], "back": []}
+            for seed in range(SEEDS):
+                network = ConvNet(depth=depth, widths=(WIDTH,), seed=seed, **options)
+                with ActivationStats(network, network.layers, histogram=False) as stats:
+                    F.cross_entropy(network(pictures), answers).backward()
+                spread, gradient = stats.spread[0], stats.gradient_norm[0]
+                rows["forward"].append(short(spread / spread[0]))
+                rows["back"].append(short(gradient / gradient[-1]))
+            networks[name][depth] = rows
+    return {"data": "stand-in" if data.is_stand_in else "CIFAR-10", "seeds": SEEDS, "networks": networks}
+
+
+def short(values: Iterable[float]) -> list[float]:
+    """Three digits of each."""
+    return [float(f"{value:.3g}") for value in values]
 
 
 # --- the stills

@@ -49,7 +49,7 @@ function showPage() {
 // Words are as large as their room allows, in three sizes, so that a deck keeps its rhythm.
 function fit(slide) {
   const body = slide.querySelector(".body");
-  if (!body || slide.matches(".listing, .figure")) return;
+  if (!body || slide.matches(".listing, .figure, .thing")) return;
   for (const size of [1.2, 1, 0.86, 0.77]) {
     slide.style.setProperty("--fit", size);
     if (body.scrollHeight <= body.clientHeight + 1 && body.scrollWidth <= body.clientWidth + 1) return;

@@ -68,19 +68,31 @@ def html(made: Claim, now: list[Judged], here: str, problem: str = "") -> str:
         label = "It would be decided by:" if words.kind == "open" else "Found:"
         found = f"<p><strong>{label}</strong> {escape(made.finding)}</p>"
     by = f" <em>({escape(words.by)})</em>" if words.by else ""
-    table = "" if problem else _table(made, now, here)
+    measured = "" if problem else _just_now(now, here)
     after = "" if problem else _after_hours(words.slug)
+    table = "" if problem else _table(made, now, here)
     said = f"“{escape(words.sentence)}”" if words.said == "quote" else escape(words.sentence)
     return (
         f'<div style="border-left: 6px solid {color}; padding: 4px 16px; margin: 8px 0">'
         f"<p><strong>Claim {words.number}</strong> &nbsp; {shown} &nbsp; {kind(made)}</p>"
-        f'<p style="font-size: 115%">{said}{by}</p>{found}{table}{after}{_details(made)}</div>'
+        f'<p style="font-size: 115%">{said}{by}</p>{found}{measured}{after}{_details(made, table)}</div>'
     )
 
 
 def _stands(made: Claim) -> bool:
     """Whether there is a verdict: an open question has none to wait for."""
     return bool(made.arms) or made.words.kind == "open"
+
+
+def _just_now(now: list[Judged], here: str) -> str:
+    """In a line, what just came out, each estimand with its rule; the table below says of what it is."""
+    if not now:
+        return ""
+    each = [
+        f"{'but: ' if one.estimand.caveat else ''}<data>{escape(_cell(one))}</data> (if {escape(one.estimand.rule)})"
+        for one in now
+    ]
+    return f"<p><strong>Just now</strong>, on <data>{here}</data>: {'; '.join(each)}</p>"
 
 
 def _table(made: Claim, now: list[Judged], here: str) -> str:
@@ -118,16 +130,16 @@ def _cell(each: Judged) -> str:
     return f"{each.text} {VERDICTS[each.verdict][0]}"
 
 
-def _details(made: Claim) -> str:
-    """How it was measured, folded away."""
-    words, parts = made.words, []
+def _details(made: Claim, table: str) -> str:
+    """What is compared, all that came out, and how it was measured: folded away, so that a card fits on a screen."""
+    words, parts = made.words, [table] if table else []
     if words.protocol:
         parts.append(f"<p>{escape(words.protocol)}</p>")
     parts += [f"<p>{escape(each.what)}: {escape(each.why)}</p>" for each in words.estimands if each.why]
     for arm, grid in words.rates.items():
         tried = ", ".join(f"{rate}: {share:.3g}" for rate, share in grid.items())
         best = max(grid, key=grid.get)
-        parts.append(f"<p>{escape(arm)}: rate {best}, by accuracy on held-out training pictures ({escape(tried)})</p>")
+        parts.append(f"<p>{escape(arm)}: rate {best}, by accuracy on held-out training examples ({escape(tried)})</p>")
     if made.arms:
         names = list(dict.fromkeys(arm for arms in made.arms.values() for arm in arms))
         rows = [(arm, *(_spread(arms.get(arm)) for arms in made.arms.values())) for arm in names]
@@ -136,7 +148,7 @@ def _details(made: Claim) -> str:
         work = reference(words.source)
         link = f' <a href="{escape(work["url"])}">{escape(work["url"])}</a>' if work["url"] else ""
         parts.append(f"<p>Source: {escape(work['full'])}{link}</p>")
-    return f"<details><summary>How it was measured</summary>{''.join(parts)}</details>" if parts else ""
+    return f"<details><summary>What is compared, and how</summary>{''.join(parts)}</details>" if parts else ""
 
 
 def _spread(row) -> str:

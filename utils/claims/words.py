@@ -26,7 +26,7 @@
     show = "points"                             "points", "percent", "times" or "number"
 
     [before-or-after-relu.caveats.name]         a further estimand, tested too: if it holds, the claim has a caveat
-    [before-or-after-relu.rates]                if searched: arm → rate → accuracy on held-out training pictures
+    [before-or-after-relu.rates]                if searched: arm → rate → accuracy on held-out training examples
     before = { "0.01" = 0.31, "0.03" = 0.36, "0.1" = 0.34 }         the best must not stand at the edge
     [before-or-after-relu.broken]               how the experiment is broken each week, see `tools/broken.py`
 

@@ -1,24 +1,18 @@
-"""What the things to touch show that they do not compute: recorded networks of notebook 01, and the study's records.
-
-What is recorded is never drawn by hand: docs/touch/factors.json is measured here, and the explorer has what stands in
-`study/records`.
-"""
+"""The study's records as the explorer shows them: what stands in `study/records`, thinned, and nothing else."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from utils import study
 
-__all__ = ["DEPTHS", "RECIPES", "TRAINED_ON", "TouchError", "as_script", "measured", "records", "run", "trained"]
+__all__ = ["TRAINED_ON", "TouchError", "as_script", "records", "run", "trained"]
 
 TRAINED_ON = 45_000  # training pictures that the study does not hold out
 BUDGET = 270_000  # bytes of the study's data: the file stays below 300 kB
-DEPTHS, SEEDS, WIDTH = (5, 20, 50), 3, 32
-RECIPES = {"default": "default", "He": "he", "0.2": 0.2}
 
 
 class TouchError(Exception):
@@ -28,47 +22,6 @@ class TouchError(Exception):
 def as_script(value: object) -> str:
     """JSON that may stand in a <script> of a page."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
-
-
-# --- the networks of notebook 01
-
-
-def measured(data) -> dict:
-    """What notebook 01 records, relative to where each signal starts: recipe → depth → "forward" and "back", by seed.
-
-    Forward is the spread across images, the first layer being 1; back the gradient's norm at each layer's output, the
-    last layer being 1. "normalized" are the networks from He's start with a normalization in front of each ReLU.
-    """
-    import torch.nn.functional as F
-    from torch import nn
-
-    from utils.models import ConvNet
-    from utils.stats import ActivationStats
-
-    pictures, answers = next(iter(data.batches("train", 64)))
-    kinds = {name: {"init": init} for name, init in RECIPES.items()}
-    kinds["normalized"] = {"init": "he", "norm_layer": nn.BatchNorm2d, "norm_first": True}
-    networks: dict = {name: {} for name in kinds}
-    for name, options in kinds.items():
-        for depth in DEPTHS:
-            rows: dict[str, list] = {"forward": [], "back": []}
-            for seed in range(SEEDS):
-                network = ConvNet(depth=depth, widths=(WIDTH,), seed=seed, **options)
-                with ActivationStats(network, network.layers, histogram=False) as stats:
-                    F.cross_entropy(network(pictures), answers).backward()
-                spread, gradient = stats.spread[0], stats.gradient_norm[0]
-                rows["forward"].append(short(spread / spread[0]))
-                rows["back"].append(short(gradient / gradient[-1]))
-            networks[name][depth] = rows
-    return {"data": "stand-in" if data.is_stand_in else "CIFAR-10", "seeds": SEEDS, "networks": networks}
-
-
-def short(values: Iterable[float]) -> list[float]:
-    """Three digits of each."""
-    return [float(f"{value:.3g}") for value in values]
-
-
-# --- the records of the study
 
 
 def records(found: Mapping[str, study.Record], plan: Mapping, budget: int = BUDGET) -> dict:
@@ -94,12 +47,12 @@ def records(found: Mapping[str, study.Record], plan: Mapping, budget: int = BUDG
         if len(as_script(table).encode()) <= budget:
             return table
     raise TouchError(
-        f"the records do not fit into {budget:,} bytes: show fewer runs, or raise BUDGET in tools/touch_data.py"
+        f"the records do not fit into {budget:,} bytes: show fewer runs, or raise BUDGET in utils/touch/recorded.py"
     )
 
 
 def run(name: str, record: study.Record, points: int) -> list:
-    """One record, as docs/touch/explorer.js reads it: who it is, then accuracies, loss, norms, test, why it stopped.
+    """One record, as explorer.js reads it: who it is, then accuracies, loss, norms, test, why it stopped.
 
     The loss is how many epochs it covers, of how many values it is thinned, and those that are kept, evenly spread.
     """

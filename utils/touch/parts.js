@@ -1,4 +1,4 @@
-/* What the things to touch have in common. `python -m tools.touch` copies what follows into each of them. */
+/* What the things to touch have in common. utils/touch/made.py copies what follows into each of them. */
 const SHAPES = {  // of markers, around (0, 0)
   o: (r) => `M${-r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`,
   s: (r) => `M${-r} ${-r}h${2 * r}v${2 * r}h${-2 * r}z`,

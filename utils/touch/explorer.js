@@ -3,7 +3,7 @@
    A page embeds it as <div class="touch" data-touch="explorer"></div> and, behind it, a script whose src is this file,
    or which holds its text.
 
-   Plain JavaScript, without a library or a network. It draws what stands in study/records and nothing else; tools/touch.py
+   Plain JavaScript, without a library or a network. It draws what stands in study/records and nothing else; utils/touch/recorded.py
    thins the records and puts them between the markers below, with what is the same in all things to touch. */
 (() => {
 "use strict";
@@ -11,7 +11,7 @@
 const ROLES = { search: "search", final: "final run", twice: "twice the epochs" };
 const SHAPE_OF = { without: "o", with: "s", other: "X" };
 
-// The records in words: from the rows that tools/touch.py writes to runs with shares, losses and norms.
+// The records in words: from the rows that utils/touch/recorded.py writes to runs with shares, losses and norms.
 function compute(data) {
   const share = (value) => (value === null ? null : value / 1e4);
   return data.runs.map(([own, arm, role, rate, seed, epochs, source, accuracies, [span, many, ...loss], norms, test, stopped]) => {

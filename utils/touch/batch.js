@@ -4,7 +4,7 @@
    which holds its text.
 
    Plain JavaScript, without a library or a network. `window.touch.batch.compute` is what is computed, and is tested
-   against PyTorch; the rest draws. Where it says HERE, tools/touch.py puts what all things to touch share, and the data. */
+   against PyTorch; the rest draws. Where it says HERE, utils/touch/made.py puts what all things to touch share, and the data. */
 (() => {
 "use strict";
 
