@@ -2,7 +2,7 @@
 # and then runs `python -m tools.NAME` in it. The logic is there, so that this file stays the same for GNU make 3.81 (macOS), sh and
 # Windows' cmd.
 
-.PHONY: help setup lab test test-notebooks test-handouts proofs run notebooks claims broken handouts slides site bench study study-check notebook move review lint lock clean
+.PHONY: help setup lab test test-notebooks test-handouts test-browser proofs run notebooks claims broken handouts slides site bench study study-check notebook move review lint lock clean
 .DEFAULT_GOAL := help
 
 # The Python that builds the environment: PYTHON=... if given, else the first that is new enough, else the first there
@@ -24,6 +24,7 @@ help:
 	@echo "make test             the tests; every notebook is re-executed and its text compared"
 	@echo "make test-notebooks   only the notebooks, and the tests that depend on the data"
 	@echo "make test-handouts    what make handouts gives away is executed: every check must say \"not solved yet\""
+	@echo "make test-browser     the decks, the site, what can be touched and JupyterLab, opened in a Chromium or Chrome"
 	@echo "make proofs           all tests with their coverage, also those that take long or need a browser"
 	@echo "make run              execute the whole series into build/executed/   (ONLY=03 for one)"
 	@echo "make notebooks        execute it in place, in the form that is committed   (ONLY=03 for one)"
@@ -57,6 +58,9 @@ test-notebooks:
 
 test-handouts:
 	$(TOOL) test --handouts
+
+test-browser:
+	$(TOOL) test --browser
 
 proofs:
 	$(TOOL) test --proofs

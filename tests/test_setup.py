@@ -359,6 +359,7 @@ def test_the_parts_of_make_test():
         "notebooks": ["data", "tests of the data", "notebooks"],
         "handouts": ["data", "tests of the data", "making of handouts", "handouts"],
         "proofs": ["data", "proofs"],
+        "browser": ["data", "in a browser"],
         "lint": ["ruff", "ruff's format", "types of the kit"],
     }
 

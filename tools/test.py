@@ -6,6 +6,7 @@
                                       and every check says "not solved yet"; and the tests of the data
     python -m tools.test --proofs     all unit tests with their coverage, also those marked `proof`, which take long,
                                       and `browser`, which need one
+    python -m tools.test --browser    only those marked `browser`: decks, site, things to touch, JupyterLab
     python -m tools.test --lint       ruff's rules and its format, notebooks included; the kit's types
 
 Every stage runs, also after one has failed; the exit status is 1 if any did.
@@ -27,6 +28,7 @@ CHOICES = {
     "notebooks": "the notebooks, and the tests that depend on the data",
     "handouts": "what is given away",
     "proofs": "all unit tests, also those that take long or need a browser, with their coverage",
+    "browser": "what is tested in a Chromium or Chrome",
     "lint": "ruff, and the types of the kit",
 }
 # In which order the notebooks start: the long ones first, as measured, and those that are not named here at the end,
@@ -83,6 +85,8 @@ def stages(root, available, only=""):
         return lint
     options, env = parallel(len(list((root / "tests").glob("test_*.py"))), available)
     unit = [*python, "pytest", "tests", *options]
+    if only == "browser":
+        return [data, ("in a browser", [*unit, "-m", "browser", "--durations=10"], env)]
     if only == "proofs":
         coverage = ["--cov", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
         return [data, ("proofs", [*unit, *coverage, "--durations=10"], env)]
