@@ -5,7 +5,7 @@ theme, with a PNG beside it (`showing`).
 """
 
 from utils.plots.blocks import cubes, one_channel
-from utils.plots.comparison import bars, matrix
+from utils.plots.comparison import bars, intervals, matrix
 from utils.plots.diagrams import exchange, graph, network
 from utils.plots.distributions import histograms, signal
 from utils.plots.lines import Line, layer_lines, runs
@@ -24,6 +24,7 @@ __all__ = [
     "histogram_over_steps",
     "histograms",
     "images",
+    "intervals",
     "layer_lines",
     "matrix",
     "network",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from utils.plots.lines import percent as in_percent
 from utils.plots.showing import show
 from utils.plots.style import INK, THEMES, THEORY, WITH, at_step, drawing, look, shades, subplots
 
-__all__ = ["bars", "matrix"]
+__all__ = ["bars", "intervals", "matrix"]
 
+LABEL = 34  # letters in a line of a row's label
 STRONGEST = 0.8  # field of a matrix: its number is read on it, dark on light as well as light on dark
 
 
@@ -117,4 +119,51 @@ def matrix(
         ax.grid(visible=False)
         ax.spines[:].set_visible(False)
         ax.set_xlabel(label)
+        show(figure, slug)
+
+
+def intervals(
+    rows: Sequence[tuple[str, tuple[float, float], Sequence[tuple[float, float, float]]]],
+    *,
+    names: Sequence[str],
+    xlabel: str,
+    slug: str | None = None,
+) -> None:
+    """Estimates with their intervals, a row each, over the band in which the claim would hold.
+
+    Args:
+        rows: of each its label, where it would have to lie, and an estimate with both ends of its interval a name.
+        names: what the estimates are, at most two: the first thin with a diamond, the second thick with a square.
+        xlabel: what they are estimates of, with its unit.
+        slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
+    """
+    looks = ((THEMES[THEORY][0], "D", 2.2, "none", 0.2), (INK, "s", 4.5, INK, -0.2))
+    width = 13
+    with drawing(width):
+        figure, axes = subplots(1, 1, width, 2.2 + 0.95 * len(rows))
+        ax = axes[0, 0]
+        ends = [end for _, _, found in rows for each in found for end in each]
+        room = 0.1 * (max(*ends, 0) - min(*ends, 0) or 1)
+        low, high = min(*ends, 0) - room, max(*ends, 0) + room
+        for place, (_, holds, found) in enumerate(rows):
+            left, right = max(holds[0], low), min(holds[1], high)
+            ax.barh(-place, max(right - left, 0), left=left, height=0.8, color=THEMES["grid"][0], zorder=0)
+            for (value, *interval), (color, marker, thick, face, up) in zip(found, looks, strict=False):
+                [drawn] = ax.plot(interval, [up - place] * 2, color=color, linewidth=thick, solid_capstyle="butt")
+                [dot] = ax.plot(value, up - place, marker, color=color, markersize=11, markerfacecolor=face,
+                                markeredgewidth=2)  # fmt: skip
+                if marker == "s":  # a slide shows the second after all of the first
+                    for part in (drawn, dot):
+                        part.set_gid(at_step(1))
+        for name, (color, marker, thick, face, _) in zip(names, looks, strict=False):
+            ax.plot(
+                [], [], marker=marker, color=color, linewidth=thick, markersize=11, markerfacecolor=face, label=name
+            )
+        ax.axvline(0, color=INK, linewidth=1)
+        ax.set_yticks([-place for place in range(len(rows))], [fill(label, LABEL) for label, _, _ in rows])
+        ax.set(xlim=(low, high), ylim=(0.6 - len(rows), 0.6), xlabel=xlabel)
+        ax.grid(axis="y", visible=False)
+        ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=2, frameon=False)
+        figure.supxlabel("grey: where the claim would hold", x=0.99, ha="right", color=THEMES[THEORY][0],
+                         fontsize=NOTE * size_of_type())  # fmt: skip
         show(figure, slug)
