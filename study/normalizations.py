@@ -79,7 +79,7 @@ class RootMeanSquare(nn.Module):
 class SquashedLinear(nn.Module):
     """Dynamic tanh: γ · tanh(αx) + β, α one number (Zhu et al. 2025).
 
-    It starts at 1, which notebook 12 found to be better than their 0.5.
+    It starts at 1, which notebook 13 found to be better than their 0.5.
     """
 
     def __init__(self, num_features: int):

@@ -29,7 +29,8 @@ CHOICES = {
 # What an arm may set beside the plan's own defaults, and what it is when it does not.
 OTHER = {
     "text": False, "rate_of": "", "few": 0, "ghost": 0, "steps": 0, "noise": "", "precise": False, "renorm": False,
-    "dropout": "", "learns": "all", "gamma": "ones", "threads": 1, "everything": False, "searches_epochs": 0,
+    "dropout": "", "recompressed": 0, "learns": "all", "gamma": "ones", "threads": 1, "everything": False,
+    "searches_epochs": 0,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The character model of notebook 13, trained for hours' worth of steps on the text that the course ships."""
+"""The character model of notebook 14, trained for hours' worth of steps on the text that the course ships."""
 
 import hashlib
 from collections.abc import Mapping

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import io
 import time
 from collections.abc import Iterator
 from itertools import chain, repeat
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from study.networks import Stack, build, learning, start_by_data
@@ -136,7 +138,9 @@ def _parts(run: Run, data: ImageData, device: torch.device | str) -> dict[str, B
     """The batches of the run: train, validation, test, and seen, training pictures for the gap."""
     settings = run.settings
     mean, std = SCALES.get(settings["pixels"], (data.mean, data.std))
-    images, labels = data.train.images, data.train.labels
+    images, labels, new = data.train.images, data.train.labels, data.test.images
+    if quality := settings["recompressed"]:
+        images, new = recompressed(images, quality), recompressed(new, quality)
     held = min(HELD_OUT, len(labels) // 10)
     kept = len(labels) if settings["everything"] and run.role != "search" else len(labels) - held
     kept = min(kept, settings["few"] or kept)
@@ -149,8 +153,18 @@ def _parts(run: Run, data: ImageData, device: torch.device | str) -> dict[str, B
         "train": batches(images[:kept], labels[:kept], settings["batch"], **learned),
         "validation": batches(images[-held:], labels[-held:]),
         "seen": batches(images[:held], labels[:held]),
-        "test": batches(data.test.images, data.test.labels),
+        "test": batches(new, data.test.labels),
     }
+
+
+def recompressed(images: Tensor, quality: int) -> Tensor:
+    """The pictures, (N, 3, H, W) uint8, after one more JPEG compression of this quality."""
+    made = np.empty((len(images), *images.shape[2:], 3), np.uint8)
+    for place, picture in enumerate(images.permute(0, 2, 3, 1).numpy()):
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "jpeg", quality=quality)
+        made[place] = Image.open(buffer).convert("RGB")
+    return torch.from_numpy(made).permute(0, 3, 1, 2).contiguous()
 
 
 def _optimizer(parameters: list[nn.Parameter], settings: Any, rate: float) -> torch.optim.SGD:

@@ -25,7 +25,7 @@ from study.networks import Block, build, learning, start_by_data
 from study.normalizations import Ghosts, Renorm, norm_layer
 from study.plan import PlanError, Run, arms_of, best_rate, load_plan, runs_of
 from study.text import NORMS, Model, read_text
-from study.training import _estimate_statistics, _parts, code, train
+from study.training import _estimate_statistics, _parts, code, recompressed, train
 from tools import study as command
 from utils import study
 from utils.data import stand_in
@@ -173,6 +173,16 @@ def test_a_model_that_breaks_down_on_a_text_is_a_record_too(monkeypatch):
     assert record["stopped"]
     assert record["test"] == 0
     assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+def test_what_is_compressed_once_more_is_farther_off_the_less_is_kept():
+    images = stand_in(40, 10).train.images
+    off = []
+    for quality in (95, PLAN.arms["bn-recompressed"]["recompressed"], 10):
+        once = recompressed(images, quality)
+        assert (once.shape, once.dtype) == (images.shape, images.dtype)
+        off.append((once.double() - images.double()).square().mean().item())
+    assert 0 < off[0] < off[1] < off[2] < 255**2 / 10
 
 
 def test_a_search_does_not_look_at_the_test_pictures(data, monkeypatch):

@@ -149,7 +149,7 @@ def test_what_is_not_refused(said):
 
 
 def test_pytorchs_layer_refuses_the_cpu(said):
-    """The day it does not, notebook 14 has to be written again."""
+    """The day it does not, notebook 15 has to be written again."""
     assert "GPU" in said[0]["PyTorch's"]
 
 

@@ -21,11 +21,11 @@ TOP = "batchnorm"  # the folder that it unpacks into
 DAY = (2000, 1, 1, 0, 0, 0)  # of all files: a zip has no entry without one
 SINGLE = (
     *("LICENSE", "LICENSE-prose", "pyproject.toml", "requirements.txt", "environment.yml"),
-    *("data/README.md", "docs/symbols.md"),
+    *("data/README.md", "docs/symbols.md", "study/plan.toml", "study/verdicts.json"),
     *("kit/LICENSE", "kit/README.md", "kit/pyproject.toml"),
     *(f"tools/{name}.py" for name in ("__init__", "environment", "kernels", "lab", "setup")),
 )
-WHOLE = ("utils", "kit/src")
+WHOLE = ("utils", "kit/src", "study/records")
 MADE = re.compile(r"__pycache__|\..*|.*\.egg-info")  # what Python, its tools and editors leave there
 OF_LESSONS = ("*.json", "*.toml", "*.txt", "nb??/*.toml", "nb??/*.json", "nb??/exercises.py")
 README = """# BatchNorm, layer by layer

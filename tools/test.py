@@ -50,6 +50,7 @@ LONG_FIRST = (
     "normalize_over_what",
     "what_else_is_wrong_with_our_layer",
     "what_happens_to_a_signal_after_20_layers",
+    "does_it_regularize",
 )
 
 

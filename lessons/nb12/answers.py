@@ -1,94 +1,108 @@
 """Answers to the exercises of notebook 12."""
 
-import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import nn
 
 from utils.exercises.definitions import Answers
 
-
-def normalize(x, dims):
-    """As in the notebook."""
-    x = x - x.mean(dims, keepdim=True)
-    return x / (x.square().mean(dims, keepdim=True) + 1e-5).sqrt()
+# --- how-much-too-large
 
 
-# --- tokens
+def by_the_formula(mean, var, p):
+    return (var + p * mean.square()) / (1 - p) / var
 
 
-def by_pytorch(x):
-    return F.layer_norm(x, x.shape[-1:])
+def in_words(mean, var, p):
+    scale = 1 / (1 - p)
+    square = (1 - p) * scale**2 * (var + mean.square())  # of the share that is left
+    return torch.div(square - mean.square(), var)
 
 
-def in_numpy(x):
-    a = x.numpy()
-    return (a - a.mean(2, keepdims=True)) / np.sqrt(a.var(2, keepdims=True) + 1e-5)
+def forgot_the_mean(mean, var, p):
+    return 1 / (1 - p) + 0 * mean
 
 
-def by_std(x):
-    return (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-5)
+def standard_deviations(mean, var, p):
+    return by_the_formula(mean, var, p) ** 0.5
 
 
-def by_numpys_std(x):
-    a = x.numpy()
-    return (a - a.mean(2, keepdims=True)) / (a.std(2, keepdims=True) + 1e-5)
+def of_the_mean_square(mean, var, p):
+    return (var + mean**2) / (1 - p) / var
 
 
-def keepdim_forgotten(x):
-    return (x - x.mean(-1)) / (x.var(-1, correction=0) + 1e-5).sqrt()
+def a_number(mean, var, p):
+    return by_the_formula(mean, var, p).mean()
 
 
-def in_place(x):
-    x -= x.mean(-1, keepdim=True)
-    x /= (x.square().mean(-1, keepdim=True) + 1e-5).sqrt()
-    return x
+# --- dropout-to-the-end
 
 
-# --- patch-by-patch
+def is_norm(layer):
+    return isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d))
 
 
-def by_unfold(x, size):
-    columns = F.unfold(x, size, stride=size)  # (N, C size², patches)
-    return F.fold(normalize(columns, (1,)), x.shape[2:], size, stride=size)
+def by_a_loop(network):
+    left, made, waiting = sum(map(is_norm, network)), [], []
+    if not left:
+        return nn.Sequential(*network)
+    for layer in network:
+        if isinstance(layer, nn.Dropout) and left:
+            waiting.append(layer)
+            continue
+        made.append(layer)
+        left -= is_norm(layer)
+        if not left and waiting:
+            made, waiting = made + waiting, []
+    return nn.Sequential(*made)
 
 
-def patch_after_patch(x, size):
-    out = torch.empty_like(x)
-    for top in range(0, x.shape[2], size):
-        for left in range(0, x.shape[3], size):
-            patch = x[:, :, top : top + size, left : left + size]
-            out[:, :, top : top + size, left : left + size] = F.layer_norm(patch, patch.shape[1:])
-    return out
+def from_behind(network):
+    layers, behind = list(network), []
+    while layers and not is_norm(layers[-1]):
+        behind.insert(0, layers.pop())
+    moved = [layer for layer in layers if isinstance(layer, nn.Dropout)]
+    return nn.Sequential(*[layer for layer in layers if layer not in moved], *moved, *behind)
 
 
-def joined_in_another_order(x, size):
-    n, c, h, w = x.shape
-    patches = x.view(n, c, h // size, size, w // size, size).permute(0, 2, 4, 1, 3, 5)
-    return normalize(patches, (-3, -2, -1)).contiguous().view(n, c, h, w)
+def at_the_very_end(network):
+    layers = list(network)
+    last = max((i for i, layer in enumerate(layers) if is_norm(layer)), default=-1)
+    moved = [layer for layer in layers[: last + 1] if isinstance(layer, nn.Dropout)]
+    return nn.Sequential(*[layer for layer in layers if layer not in moved], *moved)
 
 
-def the_whole_picture(x, size):
-    return F.layer_norm(x, x.shape[1:])
+def changes_it(network):
+    made = by_a_loop(network)
+    for place, layer in enumerate(list(made)):
+        network[place] = layer
+    return network
+
+
+def drops_them(network):
+    return nn.Sequential(*[layer for layer in network if not isinstance(layer, nn.Dropout)])
+
+
+def a_list(network):
+    return list(by_a_loop(network))
 
 
 ANSWERS = {
-    "tokens": Answers(
-        right=[by_pytorch, in_numpy],
+    "how-much-too-large": Answers(
+        right=[by_the_formula, in_words],
         wrong=[
-            ("whole_text", lambda x: F.layer_norm(x, x.shape[1:])),
-            ("eps_outside", by_numpys_std),
-            ("both", by_std),
-            ("keepdim", keepdim_forgotten),
-            ("changes_input", in_place),
-            ("wrong_values", lambda x: x - x.mean(2)[..., None]),
+            ("mean_forgotten", forgot_the_mean),
+            ("roots", standard_deviations),
+            ("wrong_values", of_the_mean_square),
+            ("unusable", a_number),
         ],
     ),
-    "patch-by-patch": Answers(
-        right=[by_unfold, patch_after_patch],
+    "dropout-to-the-end": Answers(
+        right=[by_a_loop, from_behind],
         wrong=[
-            ("not_put_back", joined_in_another_order),
-            ("wrong_values", the_whole_picture),
-            ("not_callable", by_unfold(torch.ones(1, 1, 2, 2), 2)),
+            ("end_of_network", at_the_very_end),
+            ("in_place", changes_it),
+            ("wrong_values", drops_them),
+            ("unusable", a_list),
         ],
     ),
 }

@@ -1,101 +1,150 @@
-"""The exercises of notebook 12: normalizing over other axes."""
+"""The exercises of notebook 12: noise, and where it may stand."""
+
+from copy import deepcopy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from utils.exercises.definitions import Code
+from utils.exercises.definitions import Code, Unusable
 
 __all__ = ["EXERCISES"]
 
-EPS = 1e-5
-Axes = tuple[int, ...]
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def normalized(x: Tensor, dims: Axes, correction: int = 0, inside: float = EPS, outside: float = 0.0) -> Tensor:
-    """With an ε added to the variance, inside the root, and one to the root."""
-    root = (x.var(dims, keepdim=True, correction=correction) + inside).sqrt()
-    return (x - x.mean(dims, keepdim=True)) / (root + outside)
+# --- how-much-too-large
 
 
-def made_up(*shape: int, seed: int = 0) -> Tensor:
-    """Values whose mean and spread differ along every axis."""
-    x = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-    for axis, size in enumerate(shape):
-        steps = torch.arange(float(size)).view(-1, *[1] * (len(shape) - 1 - axis))
-        x = x * (1 + steps / 4) + (axis + 1) * steps / 2
-    return x
+def too_large_by(mean: Tensor, var: Tensor, p: float) -> Tensor:
+    """A right answer."""
+    return ((var + mean**2) / (1 - p) - mean**2) / var
 
 
-def texts(*shape: int, seed: int = 0) -> Tensor:
-    """Made-up tokens. Of the first text, the values of the first are so close that ε counts; the last is padding."""
-    x = made_up(*shape, seed=seed)
-    x[0, 0] *= 0.002
-    x[0, -1] = 0
-    return x
+def try_factor(answer, mean: Tensor, var: Tensor, p: float) -> dict:
+    """What it returns, for copies."""
+    found = answer(mean.clone(), var.clone(), p)
+    if not isinstance(found, Tensor) or found.shape != mean.shape:
+        raise Unusable(f"Return a tensor of the shape {tuple(mean.shape)}; this has {getattr(found, 'shape', 'none')}.")
+    return {"factors": found}
 
 
-def faint(*shape: int, seed: int = 0) -> Tensor:
-    """Pictures, of which the last is so faint that ε counts."""
-    x = made_up(*shape, seed=seed)
-    x[-1] *= 0.001
-    return x
+# --- dropout-to-the-end
 
 
-def cut(x: Tensor, size: int) -> Tensor:
-    return x.unflatten(3, (-1, size)).unflatten(2, (-1, size))
+def last_norm(layers: list[nn.Module], kinds=NORMS) -> int:
+    return max((i for i, layer in enumerate(layers) if isinstance(layer, kinds)), default=-1)
 
 
-def joined(patches: Tensor) -> Tensor:
-    return patches.flatten(4, 5).flatten(2, 3)
+def moved(network: nn.Sequential, kinds=NORMS, order=list, keep: int | None = None) -> nn.Sequential:
+    """A right answer, and by its options some wrong ones."""
+    layers = list(network)
+    last = last_norm(layers, kinds)
+    early = [layer for layer in layers[: last + 1] if isinstance(layer, nn.Dropout)][:keep]
+    others = [layer for layer in layers[: last + 1] if not any(layer is each for each in early)]
+    return nn.Sequential(*others, *order(early), *layers[last + 1 :])
 
 
-def by_patches(x: Tensor, size: int, dims: Axes = (1, 3, 5), **how: float) -> Tensor:
-    return joined(normalized(cut(x, size), dims, **how))
+def next_norm(network: nn.Sequential) -> nn.Sequential:
+    made, waiting = [], []
+    for layer in network:
+        if isinstance(layer, nn.Dropout):
+            waiting.append(layer)
+            continue
+        made.append(layer)
+        if isinstance(layer, NORMS):
+            made, waiting = made + waiting, []
+    return nn.Sequential(*made, *waiting)
 
 
-def interleaved(x: Tensor, size: int) -> Tensor:
-    return joined(normalized(x.unflatten(3, (size, -1)).unflatten(2, (size, -1)), (1, 2, 4)))
+def end_of_network(network: nn.Sequential) -> nn.Sequential:
+    last = last_norm(list(network))
+    early = [layer for layer in list(network)[: last + 1] if isinstance(layer, nn.Dropout)]
+    return nn.Sequential(*(layer for layer in network if not any(layer is each for each in early)), *early)
 
 
-def not_put_back(x: Tensor, size: int) -> Tensor:
-    rows = cut(x, size).permute(0, 2, 4, 1, 3, 5)  # (N, H / size, W / size, C, size, size)
-    return normalized(rows, (3, 4, 5)).reshape(x.shape)
+def all_of_them(network: nn.Sequential) -> nn.Sequential:
+    layers = list(network)
+    others = [layer for layer in layers if not isinstance(layer, nn.Dropout)]
+    last = last_norm(others)
+    dropouts = [layer for layer in layers if isinstance(layer, nn.Dropout)]
+    if last < 0:
+        return nn.Sequential(*layers)
+    return nn.Sequential(*others[: last + 1], *dropouts, *others[last + 1 :])
 
 
-OUTSIDE = {"inside": 0.0, "outside": EPS}
+def in_place(network: nn.Sequential) -> nn.Sequential:
+    layers = list(moved(network))
+    for place, layer in enumerate(layers):
+        network[place] = layer
+    return network
+
+
+def try_moving(answer, network: nn.Sequential) -> dict:
+    """Which module stands where, by its place in the network that was given."""
+    before = list(network)
+    found = answer(network)
+    if not isinstance(found, nn.Sequential):
+        raise Unusable(f"Return an nn.Sequential; this is a {type(found).__name__}.")
+    place_of = {id(layer): place for place, layer in enumerate(before)}
+    kinds = {place: type(layer).__name__ for place, layer in enumerate(before)}
+    return {
+        "order": " · ".join(
+            f"{place_of[id(layer)]} {kinds[place_of[id(layer)]]}"
+            if id(layer) in place_of
+            else f"? {type(layer).__name__}"
+            for layer in found
+        ),
+        "the given network is as it was": len(network) == len(before)
+        and all(a is b for a, b in zip(network, before, strict=True)),
+    }
+
+
+def made(*layers: nn.Module) -> tuple[nn.Sequential]:
+    torch.manual_seed(0)
+    return (nn.Sequential(*layers),)
+
 
 EXERCISES = {
-    "tokens": Code(
-        truth=lambda x: normalized(x, (2,)),
+    "how-much-too-large": Code(
+        truth=too_large_by,
+        trial=try_factor,
         cases=lambda: {
-            "two texts of five tokens with six channels, (2, 5, 6)": (texts(2, 5, 6),),
-            "four texts of four tokens with four channels, (4, 4, 4)": (texts(4, 4, 4, seed=1),),
+            "three channels, p = 0.3": (torch.tensor([0.0, 1.0, -2.0]), torch.tensor([1.0, 0.5, 4.0]), 0.3),
+            "two channels, p = 0.5": (torch.tensor([0.5, 3.0]), torch.tensor([2.0, 0.25]), 0.5),
         },
-        axes=("text", "token", "channel"),
+        axes=("channel",),
         mistakes={
-            "axes_of_pictures": lambda x: normalized(x, (1,)),
-            "whole_text": lambda x: normalized(x, (1, 2)),
-            "n_minus_1": lambda x: normalized(x, (2,), correction=1),
-            "eps_outside": lambda x: normalized(x, (2,), **OUTSIDE),
-            "both": lambda x: normalized(x, (2,), correction=1, **OUTSIDE),
-            "no_eps": lambda x: normalized(x, (2,), inside=0.0),
+            "mean_forgotten": lambda mean, var, p: torch.full_like(var, 1 / (1 - p)),
+            "not_rescaled": lambda mean, var, p: ((1 - p) * (var + mean**2) - ((1 - p) * mean) ** 2) / var,
+            "mean_divided": lambda mean, var, p: ((var + mean**2) / (1 - p) - (mean / (1 - p)) ** 2) / var,
+            "upside_down": lambda mean, var, p: 1 / too_large_by(mean, var, p),
+            "difference": lambda mean, var, p: (too_large_by(mean, var, p) - 1) * var,
+            "roots": lambda mean, var, p: too_large_by(mean, var, p).sqrt(),
         },
     ),
-    "patch-by-patch": Code(
-        truth=by_patches,
+    "dropout-to-the-end": Code(
+        truth=moved,
+        trial=try_moving,
         cases=lambda: {
-            "two pictures of 6 × 4 places, patches of 2 × 2": (made_up(2, 3, 6, 4), 2),
-            "three pictures of 3 × 9 places, patches of 3 × 3": (faint(3, 2, 3, 9, seed=1), 3),
+            "two normalizations, Dropout in front of each, and one in the end": made(
+                nn.Conv2d(3, 4, 3), nn.Dropout(0.1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Conv2d(4, 4, 3),
+                nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 2),
+            ),
+            "normalizations of rows": made(
+                nn.Dropout(0.1), nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 4), nn.BatchNorm1d(4),
+                nn.ReLU(), nn.Linear(4, 2),
+            ),
+            "no normalization": made(nn.Linear(3, 4), nn.Dropout(0.1), nn.ReLU(), nn.Linear(4, 2)),
         },
-        axes=("picture", "channel", "row", "column"),
         mistakes={
-            "across_patches": lambda x, size: by_patches(x, size, (1, 2, 4)),
-            "interleaved": interleaved,
-            "each_channel": lambda x, size: by_patches(x, size, (3, 5)),
-            "not_joined": lambda x, size: normalized(cut(x, size), (1, 3, 5)),
-            "not_put_back": not_put_back,
-            "n_minus_1": lambda x, size: by_patches(x, size, correction=1),
-            "eps_outside": lambda x, size: by_patches(x, size, **OUTSIDE),
+            "next_norm": next_norm,
+            "end_of_network": end_of_network,
+            "all_of_them": all_of_them,
+            "one_only": lambda network: moved(network, keep=1),
+            "reversed_order": lambda network: moved(network, order=lambda early: early[::-1]),
+            "copies": lambda network: moved(deepcopy(network)),
+            "in_place": in_place,
+            "two_dimensions": lambda network: moved(network, kinds=nn.BatchNorm2d),
         },
     ),
-}
+}  # fmt: skip

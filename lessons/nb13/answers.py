@@ -1,114 +1,94 @@
 """Answers to the exercises of notebook 13."""
 
-from copy import deepcopy
-
+import numpy as np
 import torch
+import torch.nn.functional as F
 
 from utils.exercises.definitions import Answers
 
-# --- does-it-look-ahead
+
+def normalize(x, dims):
+    """As in the notebook."""
+    x = x - x.mean(dims, keepdim=True)
+    return x / (x.square().mean(dims, keepdim=True) + 1e-5).sqrt()
 
 
-@torch.no_grad()
-def on_a_copy(model, read, size):
-    tried = deepcopy(model)
-    said = tried(read)
-    for place in range(read.shape[1] - 1, 0, -1):
-        other = torch.cat([read[:, :place], (read[:, place:] + 3) % size], 1)
-        if not torch.allclose(tried(other)[:, :place], said[:, :place], atol=1e-6, rtol=0):
-            return True
-    return False
+# --- tokens
 
 
-@torch.no_grad()
-def one_at_a_time(model, read, size):
-    kept = deepcopy(model.state_dict())
-    said, found = model(read), []
-    for place in range(1, read.shape[1]):
-        for by in (1, 2):
-            other = read.clone()
-            other[:, place] = (other[:, place] + by) % size
-            found.append((model(other) - said)[:, :place].abs().max().item() > 1e-6)
-    model.load_state_dict(kept)
-    return any(found)
+def by_pytorch(x):
+    return F.layer_norm(x, x.shape[-1:])
 
 
-def in_evaluation(model, read, size):
-    mode = model.training
-    found = on_a_copy(model.eval(), read, size)
-    model.train(mode)
-    return found
+def in_numpy(x):
+    a = x.numpy()
+    return (a - a.mean(2, keepdims=True)) / np.sqrt(a.var(2, keepdims=True) + 1e-5)
 
 
-def moves_them(model, read, size):
-    model(read)
-    return on_a_copy(model, read, size)
+def by_std(x):
+    return (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-5)
 
 
-def only_the_first(model, read, size):
-    return on_a_copy(model, read[:, :2], size)
+def by_numpys_std(x):
+    a = x.numpy()
+    return (a - a.mean(2, keepdims=True)) / (a.std(2, keepdims=True) + 1e-5)
 
 
-def a_tensor(model, read, size):
-    return torch.tensor(on_a_copy(model, read, size))
+def keepdim_forgotten(x):
+    return (x - x.mean(-1)) / (x.var(-1, correction=0) + 1e-5).sqrt()
 
 
-# --- only-what-has-been
+def in_place(x):
+    x -= x.mean(-1, keepdim=True)
+    x /= (x.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    return x
 
 
-def by_cumsum(x, eps=1e-5):
-    n = x.shape[0] * (torch.arange(x.shape[1], dtype=x.dtype) + 1).unsqueeze(1)
-    mean = x.sum(0).cumsum(0) / n
-    var = (x * x).sum(0).cumsum(0) / n - mean**2
-    return (x - mean) * (var + eps).rsqrt()
+# --- patch-by-patch
 
 
-def by_a_mask(x, eps=1e-5):
-    length = x.shape[1]
-    past = torch.tril(torch.ones(length, length, dtype=x.dtype))
-    past = past / (past.sum(1, keepdim=True) * x.shape[0])
-    mean = torch.einsum("ts,nsc->tc", past, x)
-    square = torch.einsum("ts,nstc->tc", past, (x[:, :, None] - mean[None, None]) ** 2)
-    return (x - mean) / torch.sqrt(square + eps)
+def by_unfold(x, size):
+    columns = F.unfold(x, size, stride=size)  # (N, C size², patches)
+    return F.fold(normalize(columns, (1,)), x.shape[2:], size, stride=size)
 
 
-def all_of_it(x, eps=1e-5):
-    return (x - x.mean((0, 1))) / (x.var((0, 1), correction=0) + eps).sqrt()
+def patch_after_patch(x, size):
+    out = torch.empty_like(x)
+    for top in range(0, x.shape[2], size):
+        for left in range(0, x.shape[3], size):
+            patch = x[:, :, top : top + size, left : left + size]
+            out[:, :, top : top + size, left : left + size] = F.layer_norm(patch, patch.shape[1:])
+    return out
 
 
-def mean_of_means(x, eps=1e-5):
-    n = torch.arange(1, x.shape[1] + 1, dtype=x.dtype)[:, None]
-    mean = x.mean(0).cumsum(0) / n
-    var = x.var(0, correction=0).cumsum(0) / n
-    return (x - mean) / (var + eps).sqrt()
+def joined_in_another_order(x, size):
+    n, c, h, w = x.shape
+    patches = x.view(n, c, h // size, size, w // size, size).permute(0, 2, 4, 1, 3, 5)
+    return normalize(patches, (-3, -2, -1)).contiguous().view(n, c, h, w)
 
 
-def centred_only(x, eps=1e-5):
-    n = x.shape[0] * torch.arange(1, x.shape[1] + 1, dtype=x.dtype)[:, None]
-    return x - x.sum(0).cumsum(0) / n
-
-
-def the_last(x, eps=1e-5):
-    return by_cumsum(x, eps)[:, -1]
+def the_whole_picture(x, size):
+    return F.layer_norm(x, x.shape[1:])
 
 
 ANSWERS = {
-    "does-it-look-ahead": Answers(
-        right=[on_a_copy, one_at_a_time],
+    "tokens": Answers(
+        right=[by_pytorch, in_numpy],
         wrong=[
-            ("evaluation", in_evaluation),
-            ("statistics_moved", moves_them),
-            ("wrong_values", only_the_first),
-            ("unusable", a_tensor),
+            ("whole_text", lambda x: F.layer_norm(x, x.shape[1:])),
+            ("eps_outside", by_numpys_std),
+            ("both", by_std),
+            ("keepdim", keepdim_forgotten),
+            ("changes_input", in_place),
+            ("wrong_values", lambda x: x - x.mean(2)[..., None]),
         ],
     ),
-    "only-what-has-been": Answers(
-        right=[by_cumsum, by_a_mask],
+    "patch-by-patch": Answers(
+        right=[by_unfold, patch_after_patch],
         wrong=[
-            ("whole", all_of_it),
-            ("wrong_values", mean_of_means),
-            ("wrong_values", centred_only),
-            ("unusable", the_last),
+            ("not_put_back", joined_in_another_order),
+            ("wrong_values", the_whole_picture),
+            ("not_callable", by_unfold(torch.ones(1, 1, 2, 2), 2)),
         ],
     ),
 }

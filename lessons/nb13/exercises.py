@@ -1,206 +1,101 @@
-"""The exercises of notebook 13: what a language model may see."""
+"""The exercises of notebook 13: normalizing over other axes."""
 
-from copy import deepcopy
-
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from utils.exercises.definitions import Code, Unusable
+from utils.exercises.definitions import Code
 
 __all__ = ["EXERCISES"]
 
-SIZE = 11  # different numbers
+EPS = 1e-5
+Axes = tuple[int, ...]
 
 
-# --- does-it-look-ahead
+def normalized(x: Tensor, dims: Axes, correction: int = 0, inside: float = EPS, outside: float = 0.0) -> Tensor:
+    """With an ε added to the variance, inside the root, and one to the root."""
+    root = (x.var(dims, keepdim=True, correction=correction) + inside).sqrt()
+    return (x - x.mean(dims, keepdim=True)) / (root + outside)
 
 
-class Toy(nn.Module):
-    """Numbers (N, L) → (N, L, 4): each position sees those at `offsets` from it, through a normalization if asked."""
-
-    def __init__(self, offsets: tuple[int, ...], norm: bool = False):
-        super().__init__()
-        torch.manual_seed(0)
-        self.embed, self.offsets = nn.Embedding(SIZE, 4), offsets
-        self.norm = nn.BatchNorm1d(4) if norm else None
-
-    def forward(self, read: Tensor) -> Tensor:
-        x = self.embed(read)
-        length = x.shape[1]
-        y = sum(
-            nn.functional.pad(x, (0, 0, max(0, -offset), max(0, offset)))[:, max(0, offset) : max(0, offset) + length]
-            for offset in self.offsets
-        )
-        return y if self.norm is None else self.norm(y.transpose(1, 2)).transpose(1, 2)
+def made_up(*shape: int, seed: int = 0) -> Tensor:
+    """Values whose mean and spread differ along every axis."""
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    for axis, size in enumerate(shape):
+        steps = torch.arange(float(size)).view(-1, *[1] * (len(shape) - 1 - axis))
+        x = x * (1 + steps / 4) + (axis + 1) * steps / 2
+    return x
 
 
-class LastOnly(Toy):
-    """The last position is seen by the one before it, and by no other."""
-
-    def forward(self, read: Tensor) -> Tensor:
-        y = super().forward(read)
-        peek = torch.zeros_like(y)
-        peek[:, -2] = self.embed(read[:, -1])
-        return y + peek
+def texts(*shape: int, seed: int = 0) -> Tensor:
+    """Made-up tokens. Of the first text, the values of the first are so close that ε counts; the last is padding."""
+    x = made_up(*shape, seed=seed)
+    x[0, 0] *= 0.002
+    x[0, -1] = 0
+    return x
 
 
-class FirstOnly(Toy):
-    """The second position is seen by the first, and by no other."""
-
-    def forward(self, read: Tensor) -> Tensor:
-        y = super().forward(read)
-        peek = torch.zeros_like(y)
-        peek[:, 0] = self.embed(read[:, 1])
-        return y + peek
+def faint(*shape: int, seed: int = 0) -> Tensor:
+    """Pictures, of which the last is so faint that ε counts."""
+    x = made_up(*shape, seed=seed)
+    x[-1] *= 0.001
+    return x
 
 
-class Neighbour(Toy):
-    """Each position sees the next one of another text."""
-
-    def forward(self, read: Tensor) -> Tensor:
-        y = super().forward(read)
-        return y + nn.functional.pad(self.embed(read.roll(1, 0))[:, 1:], (0, 0, 0, 1))
+def cut(x: Tensor, size: int) -> Tensor:
+    return x.unflatten(3, (-1, size)).unflatten(2, (-1, size))
 
 
-def numbers(seed: int) -> Tensor:
-    return torch.randint(SIZE, (3, 6), generator=torch.Generator().manual_seed(seed))
+def joined(patches: Tensor) -> Tensor:
+    return patches.flatten(4, 5).flatten(2, 3)
 
 
-@torch.no_grad()
-def looks_ahead(
-    model: nn.Module,
-    read: Tensor,
-    size: int,
-    places=lambda length: range(1, length),
-    until=lambda place: place,
-    keep: bool = True,
-    training: bool | None = None,
-    mode_back: bool = True,
-) -> bool:
-    """A right answer, and by its options some wrong ones."""
-    state, mode = deepcopy(model.state_dict()), model.training
-    model.train(mode if training is None else training)
-    before, found = model(read), False
-    for place in places(read.shape[1]):
-        other = read.clone()
-        other[:, place:] = (other[:, place:] + 1) % size
-        found |= bool((model(other)[:, : until(place)] - before[:, : until(place)]).abs().max() > 1e-6)
-    if keep:
-        model.load_state_dict(state)
-    model.train(mode if mode_back else not mode)
-    return found
+def by_patches(x: Tensor, size: int, dims: Axes = (1, 3, 5), **how: float) -> Tensor:
+    return joined(normalized(cut(x, size), dims, **how))
 
 
-def try_looking(answer, model: nn.Module, read: Tensor) -> dict:
-    """What it says, and whether the model is as it was."""
-    state, mode = deepcopy(model.state_dict()), model.training
-    said = answer(model, read.clone(), SIZE)
-    if not isinstance(said, (bool, np.bool_)):
-        raise Unusable(f"Return True or False; this is a {type(said).__name__}.")
-    return {
-        "looks ahead": bool(said),
-        "the model is as it was": all(torch.equal(value, state[name]) for name, value in model.state_dict().items()),
-        "mode as it was": model.training == mode,
-    }
+def interleaved(x: Tensor, size: int) -> Tensor:
+    return joined(normalized(x.unflatten(3, (size, -1)).unflatten(2, (size, -1)), (1, 2, 4)))
 
 
-# --- only-what-has-been
+def not_put_back(x: Tensor, size: int) -> Tensor:
+    rows = cut(x, size).permute(0, 2, 4, 1, 3, 5)  # (N, H / size, W / size, C, size, size)
+    return normalized(rows, (3, 4, 5)).reshape(x.shape)
 
 
-def past_norm(x: Tensor, eps: float = 1e-5, correction: int = 0) -> Tensor:
-    """A right answer."""
-    rows = [x[:, : t + 1].flatten(0, 1) for t in range(x.shape[1])]
-    mean = torch.stack([row.mean(0) for row in rows])
-    var = torch.stack([row.var(0, correction=correction) for row in rows])
-    return (x - mean) / (var + eps).sqrt()
-
-
-def over(axes: tuple[int, ...]):
-    def norm(x: Tensor, eps: float = 1e-5) -> Tensor:
-        mean, var = x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True)
-        return (x - mean) / (var + eps).sqrt()
-
-    return norm
-
-
-def each_text(x: Tensor, eps: float = 1e-5) -> Tensor:
-    return torch.cat([past_norm(row[None], eps) for row in x])
-
-
-def before(x: Tensor, eps: float = 1e-5) -> Tensor:
-    """Without position t itself; the first one by itself."""
-    rows = [x[:, : max(1, t)].flatten(0, 1) for t in range(x.shape[1])]
-    mean, var = torch.stack([row.mean(0) for row in rows]), torch.stack([row.var(0, correction=0) for row in rows])
-    return (x - mean) / (var + eps).sqrt()
-
-
-def eps_outside(x: Tensor, eps: float = 1e-5) -> Tensor:
-    rows = [x[:, : t + 1].flatten(0, 1) for t in range(x.shape[1])]
-    mean, std = torch.stack([row.mean(0) for row in rows]), torch.stack([row.std(0, correction=0) for row in rows])
-    return (x - mean) / (std + eps)
-
-
-def old_means(x: Tensor, eps: float = 1e-5) -> Tensor:
-    count = x.shape[0] * torch.arange(1, x.shape[1] + 1, dtype=x.dtype)[:, None]
-    mean = x.sum(0).cumsum(0) / count
-    var = (x - mean).square().sum(0).cumsum(0) / count
-    return (x - mean) / (var + eps).sqrt()
-
-
-def try_past(answer, x: Tensor, eps: float) -> dict:
-    y = answer(x.clone(), eps)
-    if not isinstance(y, Tensor) or y.shape != x.shape:
-        raise Unusable(f"Return a tensor of the shape of x, {tuple(x.shape)}; this has {getattr(y, 'shape', 'none')}.")
-    return {"output": y}
-
-
-def made(shape: tuple[int, int, int], seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    drift = torch.linspace(0, 3, shape[1], dtype=torch.float64)[:, None]
-    return drift + torch.randn(shape, generator=generator, dtype=torch.float64)
-
+OUTSIDE = {"inside": 0.0, "outside": EPS}
 
 EXERCISES = {
-    "does-it-look-ahead": Code(
-        truth=looks_ahead,
-        trial=try_looking,
+    "tokens": Code(
+        truth=lambda x: normalized(x, (2,)),
         cases=lambda: {
-            "a model that sees itself and what was before": (Toy((-1, 0)).eval(), numbers(0)),
-            "one that sees one position ahead": (Toy((0, 1)), numbers(1)),
-            "one that sees two ahead": (Toy((0, 2)), numbers(2)),
-            "one in which only the last position is seen, by the one before it": (LastOnly((0,)), numbers(6)),
-            "one that sees three ahead": (Toy((0, 3)), numbers(7)),
-            "one in which only the second position is seen, by the first": (FirstOnly((0,)), numbers(8)),
-            "one that sees the next position of another text": (Neighbour((0,)), numbers(9)),
-            "batch normalization in training mode": (Toy((0,), norm=True).train(), numbers(3)),
-            "batch normalization in evaluation mode": (Toy((0,), norm=True).eval(), numbers(4)),
+            "two texts of five tokens with six channels, (2, 5, 6)": (texts(2, 5, 6),),
+            "four texts of four tokens with four channels, (4, 4, 4)": (texts(4, 4, 4, seed=1),),
         },
+        axes=("text", "token", "channel"),
         mistakes={
-            "last_only": lambda *given: looks_ahead(*given, places=lambda length: [length - 1]),
-            "first_output": lambda *given: looks_ahead(*given, until=lambda place: 1),
-            "evaluation": lambda *given: looks_ahead(*given, training=False),
-            "statistics_moved": lambda *given: looks_ahead(*given, keep=False),
-            "mode_changed": lambda *given: looks_ahead(*given, mode_back=False),
-            "everything": lambda *given: looks_ahead(*given, until=lambda place: 99),
+            "axes_of_pictures": lambda x: normalized(x, (1,)),
+            "whole_text": lambda x: normalized(x, (1, 2)),
+            "n_minus_1": lambda x: normalized(x, (2,), correction=1),
+            "eps_outside": lambda x: normalized(x, (2,), **OUTSIDE),
+            "both": lambda x: normalized(x, (2,), correction=1, **OUTSIDE),
+            "no_eps": lambda x: normalized(x, (2,), inside=0.0),
         },
     ),
-    "only-what-has-been": Code(
-        truth=past_norm,
-        trial=try_past,
+    "patch-by-patch": Code(
+        truth=by_patches,
         cases=lambda: {
-            "4 texts, 5 positions, 3 channels": (made((4, 5, 3), 0), 1e-5),
-            "2 texts, 7 positions, a large ε": (made((2, 7, 2), 1), 0.1),
+            "two pictures of 6 × 4 places, patches of 2 × 2": (made_up(2, 3, 6, 4), 2),
+            "three pictures of 3 × 9 places, patches of 3 × 3": (faint(3, 2, 3, 9, seed=1), 3),
         },
-        axes=("text", "position", "channel"),
+        axes=("picture", "channel", "row", "column"),
         mistakes={
-            "whole": over((0, 1)),
-            "each_position": over((0,)),
-            "each_text": each_text,
-            "before": before,
-            "unbiased": lambda x, eps: past_norm(x, eps, correction=1),
-            "eps_outside": eps_outside,
-            "old_means": old_means,
+            "across_patches": lambda x, size: by_patches(x, size, (1, 2, 4)),
+            "interleaved": interleaved,
+            "each_channel": lambda x, size: by_patches(x, size, (3, 5)),
+            "not_joined": lambda x, size: normalized(cut(x, size), (1, 3, 5)),
+            "not_put_back": not_put_back,
+            "n_minus_1": lambda x, size: by_patches(x, size, correction=1),
+            "eps_outside": lambda x, size: by_patches(x, size, **OUTSIDE),
         },
     ),
 }

@@ -1,99 +1,114 @@
 """Answers to the exercises of notebook 14."""
 
-import numpy as np
+from copy import deepcopy
+
 import torch
 
 from utils.exercises.definitions import Answers
 
-# --- one-share-after-the-other
+# --- does-it-look-ahead
 
 
-def by_one_distance(one, other):
-    """Chan, Golub and LeVeque's form."""
-    n = one[0] + other[0]
-    delta = other[1] - one[1]
-    return n, one[1] + delta * other[0] / n, one[2] + other[2] + delta**2 * (one[0] * other[0] / n)
+@torch.no_grad()
+def on_a_copy(model, read, size):
+    tried = deepcopy(model)
+    said = tried(read)
+    for place in range(read.shape[1] - 1, 0, -1):
+        other = torch.cat([read[:, :place], (read[:, place:] + 3) % size], 1)
+        if not torch.allclose(tried(other)[:, :place], said[:, :place], atol=1e-6, rtol=0):
+            return True
+    return False
 
 
-def in_numpy(one, other):
-    counts = np.array([[one[0]], [other[0]]], dtype=float)
-    means = np.stack([one[1].numpy(), other[1].numpy()])
-    m2s = np.stack([one[2].numpy(), other[2].numpy()])
-    mean = np.average(means, axis=0, weights=counts[:, 0])
-    return counts.sum(), mean, (m2s + counts * (means - mean) ** 2).sum(0)
+@torch.no_grad()
+def one_at_a_time(model, read, size):
+    kept = deepcopy(model.state_dict())
+    said, found = model(read), []
+    for place in range(1, read.shape[1]):
+        for by in (1, 2):
+            other = read.clone()
+            other[:, place] = (other[:, place] + by) % size
+            found.append((model(other) - said)[:, :place].abs().max().item() > 1e-6)
+    model.load_state_dict(kept)
+    return any(found)
 
 
-def by_sums_of_squares(one, other):
-    n = one[0] + other[0]
-    mean = sum(count * mean for count, mean, _ in (one, other)) / n
-    squares = sum(m2 + count * mean**2 for count, mean, m2 in (one, other))
-    return [torch.tensor(n), mean, squares - n * mean**2]
+def in_evaluation(model, read, size):
+    mode = model.training
+    found = on_a_copy(model.eval(), read, size)
+    model.train(mode)
+    return found
 
 
-def weights_exchanged(one, other):
-    (n, a, s), (k, b, t) = one, other
-    mean = (k * a + n * b) / (n + k)
-    return n + k, mean, s + t + n * (a - mean) ** 2 + k * (b - mean) ** 2
+def moves_them(model, read, size):
+    model(read)
+    return on_a_copy(model, read, size)
 
 
-def by_ratio(one, other):
-    ratio = other[0] / one[0]
-    return one[0] + other[0], (one[1] + ratio * other[1]) / (1 + ratio), by_one_distance(one, other)[2]
+def only_the_first(model, read, size):
+    return on_a_copy(model, read[:, :2], size)
 
 
-def two_of_three(one, other):
-    return by_one_distance(one, other)[1:]
+def a_tensor(model, read, size):
+    return torch.tensor(on_a_copy(model, read, size))
 
 
-def in_place(one, other):
-    n, mean, m2 = by_one_distance(one, other)
-    one[1].copy_(mean)
-    return n, mean, m2
+# --- only-what-has-been
 
 
-# --- way-back
+def by_cumsum(x, eps=1e-5):
+    n = x.shape[0] * (torch.arange(x.shape[1], dtype=x.dtype) + 1).unsqueeze(1)
+    mean = x.sum(0).cumsum(0) / n
+    var = (x * x).sum(0).cumsum(0) / n - mean**2
+    return (x - mean) * (var + eps).rsqrt()
 
 
-def joined_and_split(normal, d, std):
-    x, g = torch.cat(normal), torch.cat(d)
-    dx = (g - g.mean(0) - x * (g * x).mean(0)) / std
-    return dx.split([len(each) for each in d])
+def by_a_mask(x, eps=1e-5):
+    length = x.shape[1]
+    past = torch.tril(torch.ones(length, length, dtype=x.dtype))
+    past = past / (past.sum(1, keepdim=True) * x.shape[0])
+    mean = torch.einsum("ts,nsc->tc", past, x)
+    square = torch.einsum("ts,nstc->tc", past, (x[:, :, None] - mean[None, None]) ** 2)
+    return (x - mean) / torch.sqrt(square + eps)
 
 
-def by_autograd(normal, d, std):
-    x = (torch.cat(normal) * std).requires_grad_()
-    out = (x - x.mean(0)) / x.std(0, correction=0)
-    (dx,) = torch.autograd.grad(out, x, torch.cat(d))
-    return list(dx.split([len(each) for each in d]))
+def all_of_it(x, eps=1e-5):
+    return (x - x.mean((0, 1))) / (x.var((0, 1), correction=0) + eps).sqrt()
 
 
-def own_sums(normal, d, std):
-    n = sum(map(len, d))
-    return [(g - g.sum(0) / n - x * ((g * x).sum(0) / n)) / std for x, g in zip(normal, d, strict=True)]
+def mean_of_means(x, eps=1e-5):
+    n = torch.arange(1, x.shape[1] + 1, dtype=x.dtype)[:, None]
+    mean = x.mean(0).cumsum(0) / n
+    var = x.var(0, correction=0).cumsum(0) / n
+    return (x - mean) / (var + eps).sqrt()
 
 
-def not_divided_by_sigma(normal, d, std):
-    return joined_and_split(normal, d, torch.ones(3))
+def centred_only(x, eps=1e-5):
+    n = x.shape[0] * torch.arange(1, x.shape[1] + 1, dtype=x.dtype)[:, None]
+    return x - x.sum(0).cumsum(0) / n
+
+
+def the_last(x, eps=1e-5):
+    return by_cumsum(x, eps)[:, -1]
 
 
 ANSWERS = {
-    "one-share-after-the-other": Answers(
-        right=[by_one_distance, in_numpy],
+    "does-it-look-ahead": Answers(
+        right=[on_a_copy, one_at_a_time],
         wrong=[
-            ("sums_of_squares", by_sums_of_squares),
-            ("wrong_values", weights_exchanged),
-            ("raises", by_ratio),
-            ("unusable", two_of_three),
-            ("changes_input", in_place),
+            ("evaluation", in_evaluation),
+            ("statistics_moved", moves_them),
+            ("wrong_values", only_the_first),
+            ("unusable", a_tensor),
         ],
     ),
-    "way-back": Answers(
-        right=[joined_and_split, by_autograd],
+    "only-what-has-been": Answers(
+        right=[by_cumsum, by_a_mask],
         wrong=[
-            ("one_way", own_sums),
-            ("wrong_values", not_divided_by_sigma),
-            ("unusable", lambda normal, d, std: torch.cat(joined_and_split(normal, d, std))),
-            ("raises", lambda normal, d, std: joined_and_split(normal, d - normal, std)),
+            ("whole", all_of_it),
+            ("wrong_values", mean_of_means),
+            ("wrong_values", centred_only),
+            ("unusable", the_last),
         ],
     ),
 }

@@ -1,163 +1,206 @@
-"""The exercises of notebook 14: batch normalization over many processes."""
+"""The exercises of notebook 14: what a language model may see."""
 
-from collections.abc import Callable
+from copy import deepcopy
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.exercises.definitions import Code, Unusable
-from utils.exercises.differences import compare
 
 __all__ = ["EXERCISES"]
 
-Share = tuple[float, Tensor, Tensor]
-FAR = 500.0
+SIZE = 11  # different numbers
 
 
-def made_up(*sizes: int, channels: int = 3, seed: int = 0) -> list[Tensor]:
-    """One tensor (size, channels) for each share; their means lie far apart."""
-    generator = torch.Generator().manual_seed(seed)
-    return [
-        torch.randn(size, channels, generator=generator) * torch.arange(1.0, channels + 1) + 2 * place
-        for place, size in enumerate(sizes)
-    ]
+# --- does-it-look-ahead
 
 
-# --- one-share-after-the-other
+class Toy(nn.Module):
+    """Numbers (N, L) → (N, L, 4): each position sees those at `offsets` from it, through a normalization if asked."""
+
+    def __init__(self, offsets: tuple[int, ...], norm: bool = False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.offsets = nn.Embedding(SIZE, 4), offsets
+        self.norm = nn.BatchNorm1d(4) if norm else None
+
+    def forward(self, read: Tensor) -> Tensor:
+        x = self.embed(read)
+        length = x.shape[1]
+        y = sum(
+            nn.functional.pad(x, (0, 0, max(0, -offset), max(0, offset)))[:, max(0, offset) : max(0, offset) + length]
+            for offset in self.offsets
+        )
+        return y if self.norm is None else self.norm(y.transpose(1, 2)).transpose(1, 2)
 
 
-def share(x: Tensor) -> Share:
-    mean = x.mean(0) if len(x) else torch.zeros(x.shape[1])
-    return len(x), mean, (x - mean).square().sum(0)
+class LastOnly(Toy):
+    """The last position is seen by the one before it, and by no other."""
+
+    def forward(self, read: Tensor) -> Tensor:
+        y = super().forward(read)
+        peek = torch.zeros_like(y)
+        peek[:, -2] = self.embed(read[:, -1])
+        return y + peek
 
 
-def two_shares(*sizes: int, seed: int, around: float = 0.0) -> tuple[Share, Share]:
-    one, other = made_up(*sizes, seed=seed)
-    return share(one + around), share(other + around)
+class FirstOnly(Toy):
+    """The second position is seen by the first, and by no other."""
+
+    def forward(self, read: Tensor) -> Tensor:
+        y = super().forward(read)
+        peek = torch.zeros_like(y)
+        peek[:, 0] = self.embed(read[:, 1])
+        return y + peek
 
 
-def try_merge(answer, one: Share, other: Share) -> dict:
-    """Far from zero, M is told in words: what rounding makes of it differs from one order of sums to another."""
-    right = merged_with()(one, other)[2]  # before the answer is called: it might change its input
-    merged = answer(one, other)
-    if not isinstance(merged, (tuple, list)) or len(merged) != 3:
-        raise Unusable("Return three things: the count, the means, and M.")
-    found = dict(zip(("count", "means", "M"), merged, strict=True))
-    if one[1].min() > FAR:
-        found["M"] = "wrong" if compare(found["M"], right, torch.squeeze) else "right"
+class Neighbour(Toy):
+    """Each position sees the next one of another text."""
+
+    def forward(self, read: Tensor) -> Tensor:
+        y = super().forward(read)
+        return y + nn.functional.pad(self.embed(read.roll(1, 0))[:, 1:], (0, 0, 0, 1))
+
+
+def numbers(seed: int) -> Tensor:
+    return torch.randint(SIZE, (3, 6), generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def looks_ahead(
+    model: nn.Module,
+    read: Tensor,
+    size: int,
+    places=lambda length: range(1, length),
+    until=lambda place: place,
+    keep: bool = True,
+    training: bool | None = None,
+    mode_back: bool = True,
+) -> bool:
+    """A right answer, and by its options some wrong ones."""
+    state, mode = deepcopy(model.state_dict()), model.training
+    model.train(mode if training is None else training)
+    before, found = model(read), False
+    for place in places(read.shape[1]):
+        other = read.clone()
+        other[:, place:] = (other[:, place:] + 1) % size
+        found |= bool((model(other)[:, : until(place)] - before[:, : until(place)]).abs().max() > 1e-6)
+    if keep:
+        model.load_state_dict(state)
+    model.train(mode if mode_back else not mode)
     return found
 
 
-def weighted(one: Share, other: Share) -> Tensor:
-    return (one[0] * one[1] + other[0] * other[1]) / (one[0] + other[0])
+def try_looking(answer, model: nn.Module, read: Tensor) -> dict:
+    """What it says, and whether the model is as it was."""
+    state, mode = deepcopy(model.state_dict()), model.training
+    said = answer(model, read.clone(), SIZE)
+    if not isinstance(said, (bool, np.bool_)):
+        raise Unusable(f"Return True or False; this is a {type(said).__name__}.")
+    return {
+        "looks ahead": bool(said),
+        "the model is as it was": all(torch.equal(value, state[name]) for name, value in model.state_dict().items()),
+        "mode as it was": model.training == mode,
+    }
 
 
-def between(one: Share, other: Share, mean: Tensor) -> Tensor:
-    return one[0] * (one[1] - mean) ** 2 + other[0] * (other[1] - mean) ** 2
+# --- only-what-has-been
 
 
-def merged_with(
-    m2: Callable[[Share, Share, Tensor], Tensor | float] = between, mean: Callable[[Share, Share], Tensor] = weighted
-) -> Callable[[Share, Share], Share]:
-    """A merging of which a mistake may replace a step. `m2`: what comes on top of the two M."""
-
-    def merge(one: Share, other: Share) -> Share:
-        joint = mean(one, other)
-        return one[0] + other[0], joint, one[2] + other[2] + m2(one, other, joint)
-
-    return merge
+def past_norm(x: Tensor, eps: float = 1e-5, correction: int = 0) -> Tensor:
+    """A right answer."""
+    rows = [x[:, : t + 1].flatten(0, 1) for t in range(x.shape[1])]
+    mean = torch.stack([row.mean(0) for row in rows])
+    var = torch.stack([row.var(0, correction=correction) for row in rows])
+    return (x - mean) / (var + eps).sqrt()
 
 
-def squares(one: Share, other: Share, mean: Tensor) -> Tensor:
-    """What lies between the shares, as a difference of sums of squares."""
-    return one[0] * one[1] ** 2 + other[0] * other[1] ** 2 - (one[0] + other[0]) * mean**2
+def over(axes: tuple[int, ...]):
+    def norm(x: Tensor, eps: float = 1e-5) -> Tensor:
+        mean, var = x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True)
+        return (x - mean) / (var + eps).sqrt()
+
+    return norm
 
 
-def variance_for_m2(one: Share, other: Share) -> Share:
-    count, mean, m2 = merged_with()(one, other)
-    return count, mean, m2 / count
+def each_text(x: Tensor, eps: float = 1e-5) -> Tensor:
+    return torch.cat([past_norm(row[None], eps) for row in x])
 
 
-# --- way-back
+def before(x: Tensor, eps: float = 1e-5) -> Tensor:
+    """Without position t itself; the first one by itself."""
+    rows = [x[:, : max(1, t)].flatten(0, 1) for t in range(x.shape[1])]
+    mean, var = torch.stack([row.mean(0) for row in rows]), torch.stack([row.var(0, correction=0) for row in rows])
+    return (x - mean) / (var + eps).sqrt()
 
 
-def whole_batch(*sizes: int, seed: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """Normalized shares, gradients whose sums differ from share to share, and the standard deviation."""
-    x, std = torch.cat(made_up(*sizes, seed=seed)), torch.tensor([0.5, 2.0, 3.0])
-    normal = (x - x.mean(0)) / x.std(0, correction=0)
-    return list(normal.split(sizes)), [d + 1 for d in made_up(*sizes, seed=seed + 10)], std
+def eps_outside(x: Tensor, eps: float = 1e-5) -> Tensor:
+    rows = [x[:, : t + 1].flatten(0, 1) for t in range(x.shape[1])]
+    mean, std = torch.stack([row.mean(0) for row in rows]), torch.stack([row.std(0, correction=0) for row in rows])
+    return (x - mean) / (std + eps)
 
 
-def try_backward(answer, normal: list[Tensor], d: list[Tensor], std: Tensor) -> dict:
-    parts = answer(normal, d, std)
-    if not isinstance(parts, (tuple, list)) or len(parts) != len(d):
-        raise Unusable("Return a list with one tensor for each process.")
-    return {f"gradient of process {place}": part for place, part in enumerate(parts)}
+def old_means(x: Tensor, eps: float = 1e-5) -> Tensor:
+    count = x.shape[0] * torch.arange(1, x.shape[1] + 1, dtype=x.dtype)[:, None]
+    mean = x.sum(0).cumsum(0) / count
+    var = (x - mean).square().sum(0).cumsum(0) / count
+    return (x - mean) / (var + eps).sqrt()
 
 
-Parts = list[Tensor]
+def try_past(answer, x: Tensor, eps: float) -> dict:
+    y = answer(x.clone(), eps)
+    if not isinstance(y, Tensor) or y.shape != x.shape:
+        raise Unusable(f"Return a tensor of the shape of x, {tuple(x.shape)}; this has {getattr(y, 'shape', 'none')}.")
+    return {"output": y}
 
 
-def backward(normal: Parts, d: Parts, std: Tensor, means: Callable[[Parts], Parts], second: bool = True) -> Parts:
-    """`means`: tensors (n_p, C), one for each process → the mean, (C,), that each process takes."""
-    products = [a * b for a, b in zip(d, normal, strict=True)]
-    rows = zip(normal, d, means(d), means(products), strict=True)
-    return [(own - mean - x_hat * second * product) / std for x_hat, own, mean, product in rows]
-
-
-def of_all(parts: Parts) -> Parts:
-    return [torch.cat(parts).mean(0)] * len(parts)
-
-
-def of_each(parts: Parts) -> Parts:
-    return [part.mean(0) for part in parts]
-
-
-def own_sum_over_all(parts: Parts) -> Parts:
-    return [part.sum(0) / sum(map(len, parts)) for part in parts]
-
-
-def mean_of_means(parts: Parts) -> Parts:
-    return [torch.stack(of_each(parts)).mean(0)] * len(parts)
+def made(shape: tuple[int, int, int], seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    drift = torch.linspace(0, 3, shape[1], dtype=torch.float64)[:, None]
+    return drift + torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
 EXERCISES = {
-    "one-share-after-the-other": Code(
-        truth=merged_with(),
-        trial=try_merge,
+    "does-it-look-ahead": Code(
+        truth=looks_ahead,
+        trial=try_looking,
         cases=lambda: {
-            "shares of 6 and 2": two_shares(6, 2, seed=0),
-            "shares of 3 and 9": two_shares(3, 9, seed=1),
-            "a share of 4 and an empty one": two_shares(4, 0, seed=2),
-            "an empty share and one of 4": two_shares(0, 4, seed=2),
-            "shares of 5 and 3 with means near 1000": two_shares(5, 3, seed=3, around=1000.0),
+            "a model that sees itself and what was before": (Toy((-1, 0)).eval(), numbers(0)),
+            "one that sees one position ahead": (Toy((0, 1)), numbers(1)),
+            "one that sees two ahead": (Toy((0, 2)), numbers(2)),
+            "one in which only the last position is seen, by the one before it": (LastOnly((0,)), numbers(6)),
+            "one that sees three ahead": (Toy((0, 3)), numbers(7)),
+            "one in which only the second position is seen, by the first": (FirstOnly((0,)), numbers(8)),
+            "one that sees the next position of another text": (Neighbour((0,)), numbers(9)),
+            "batch normalization in training mode": (Toy((0,), norm=True).train(), numbers(3)),
+            "batch normalization in evaluation mode": (Toy((0,), norm=True).eval(), numbers(4)),
         },
-        form=torch.squeeze,
-        axes=("channel",),
         mistakes={
-            "m2_added": merged_with(lambda one, other, mean: 0.0),
-            "mean_of_means": merged_with(mean=lambda one, other: (one[1] + other[1]) / 2),
-            "without_counts": merged_with(lambda one, other, mean: (one[1] - mean) ** 2 + (other[1] - mean) ** 2),
-            "from_the_first_mean": merged_with(lambda one, other, mean: other[0] * (other[1] - one[1]) ** 2),
-            "sums_of_squares": merged_with(squares),
-            "variance": variance_for_m2,
+            "last_only": lambda *given: looks_ahead(*given, places=lambda length: [length - 1]),
+            "first_output": lambda *given: looks_ahead(*given, until=lambda place: 1),
+            "evaluation": lambda *given: looks_ahead(*given, training=False),
+            "statistics_moved": lambda *given: looks_ahead(*given, keep=False),
+            "mode_changed": lambda *given: looks_ahead(*given, mode_back=False),
+            "everything": lambda *given: looks_ahead(*given, until=lambda place: 99),
         },
     ),
-    "way-back": Code(
-        truth=lambda *given: backward(*given, of_all),
-        trial=try_backward,
+    "only-what-has-been": Code(
+        truth=past_norm,
+        trial=try_past,
         cases=lambda: {
-            "shares of 6 and 2": whole_batch(6, 2, seed=0),
-            "shares of 5, 1 and 3": whole_batch(5, 1, 3, seed=1),
+            "4 texts, 5 positions, 3 channels": (made((4, 5, 3), 0), 1e-5),
+            "2 texts, 7 positions, a large ε": (made((2, 7, 2), 1), 0.1),
         },
-        axes=("value", "channel"),
+        axes=("text", "position", "channel"),
         mistakes={
-            "each_its_own": lambda *given: backward(*given, of_each),
-            "one_way": lambda *given: backward(*given, own_sum_over_all),
-            "mean_of_means": lambda *given: backward(*given, mean_of_means),
-            "not_divided": lambda *given: backward(*given, lambda parts: [torch.cat(parts).sum(0)] * len(parts)),
-            "constant_statistics": lambda normal, d, std: [each / std for each in d],
-            "mean_only": lambda *given: backward(*given, of_all, second=False),
+            "whole": over((0, 1)),
+            "each_position": over((0,)),
+            "each_text": each_text,
+            "before": before,
+            "unbiased": lambda x, eps: past_norm(x, eps, correction=1),
+            "eps_outside": eps_outside,
+            "old_means": old_means,
         },
     ),
 }

@@ -1,143 +1,99 @@
 """Answers to the exercises of notebook 15."""
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import nn
-from torch.optim.swa_utils import update_bn
 
 from utils.exercises.definitions import Answers
 
-# --- get-it-back
+# --- one-share-after-the-other
 
 
-@torch.no_grad()
-def by_hand(net, batches):
-    seen = {}
-
-    def look(norm, inputs, _):
-        x = inputs[0].transpose(0, 1).flatten(1)
-        seen.setdefault(norm, []).append((x.mean(1), x.var(1)))
-
-    modes = {module: module.training for module in net.modules()}
-    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
-    hooks = [norm.register_forward_hook(look) for norm in norms]
-    net.train()
-    for x in batches:
-        net(x)
-    for hook in hooks:
-        hook.remove()
-    for norm in norms:
-        mean, var = (torch.stack(each).mean(0) for each in zip(*seen[norm], strict=True))
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(var)
-    for module, mode in modes.items():
-        module.training = mode
+def by_one_distance(one, other):
+    """Chan, Golub and LeVeque's form."""
+    n = one[0] + other[0]
+    delta = other[1] - one[1]
+    return n, one[1] + delta * other[0] / n, one[2] + other[2] + delta**2 * (one[0] * other[0] / n)
 
 
-def by_update_bn(net, batches):
-    """What it shall not do, and what is right all the same: `update_bn` gives back one mode to all modules."""
-    modes = [(module, module.training) for module in net.modules()]
-    update_bn(batches, net)
-    for module, mode in modes:
-        module.training = mode
+def in_numpy(one, other):
+    counts = np.array([[one[0]], [other[0]]], dtype=float)
+    means = np.stack([one[1].numpy(), other[1].numpy()])
+    m2s = np.stack([one[2].numpy(), other[2].numpy()])
+    mean = np.average(means, axis=0, weights=counts[:, 0])
+    return counts.sum(), mean, (m2s + counts * (means - mean) ** 2).sum(0)
 
 
-def update_bn_alone(net, batches):
-    net.train()
-    update_bn(batches, net)
+def by_sums_of_squares(one, other):
+    n = one[0] + other[0]
+    mean = sum(count * mean for count, mean, _ in (one, other)) / n
+    squares = sum(m2 + count * mean**2 for count, mean, m2 in (one, other))
+    return [torch.tensor(n), mean, squares - n * mean**2]
 
 
-def without_reset(net, batches):
-    modes = [(module, module.training) for module in net.modules()]
-    net.train()
-    with torch.no_grad():
-        for x in batches:
-            net(x)
-    for module, mode in modes:
-        module.training = mode
+def weights_exchanged(one, other):
+    (n, a, s), (k, b, t) = one, other
+    mean = (k * a + n * b) / (n + k)
+    return n + k, mean, s + t + n * (a - mean) ** 2 + k * (b - mean) ** 2
 
 
-def returns_it(net, batches):
-    by_hand(net, batches)
-    return net
+def by_ratio(one, other):
+    ratio = other[0] / one[0]
+    return one[0] + other[0], (one[1] + ratio * other[1]) / (1 + ratio), by_one_distance(one, other)[2]
 
 
-def of_the_first_batch(net, batches):
-    by_hand(net, batches[:1])
+def two_of_three(one, other):
+    return by_one_distance(one, other)[1:]
 
 
-# --- pictures-with-a-frame
+def in_place(one, other):
+    n, mean, m2 = by_one_distance(one, other)
+    one[1].copy_(mean)
+    return n, mean, m2
 
 
-def by_batch_norm(x, there, gamma, beta, eps=1e-5):
-    rows = x.movedim(1, -1)
-    y = torch.zeros_like(rows)
-    y[there] = F.batch_norm(rows[there], None, None, gamma, beta, training=True, eps=eps)
-    return y.movedim(-1, 1)
+# --- way-back
 
 
-def with_where(x, there, gamma, beta, eps=1e-5):
-    mask = there.unsqueeze(1)
-    clean = x.masked_fill(~mask, 0)
-    n = there.sum()
-    mean = clean.sum((0, 2, 3), keepdim=True) / n
-    d = (clean - mean).masked_fill(~mask, 0)
-    var = d.square().sum((0, 2, 3), keepdim=True) / n
-    y = d * (var + eps).rsqrt() * gamma.view(1, -1, 1, 1) + beta.view(1, -1, 1, 1)
-    return y.masked_fill(~mask, 0)
+def joined_and_split(normal, d, std):
+    x, g = torch.cat(normal), torch.cat(d)
+    dx = (g - g.mean(0) - x * (g * x).mean(0)) / std
+    return dx.split([len(each) for each in d])
 
 
-def multiplied(x, there, gamma, beta, eps=1e-5):
-    m = there[:, None].float()
-    n = m.sum()
-    mean = (x * m).sum((0, 2, 3)) / n
-    d = (x - mean[:, None, None]) * m
-    var = d.pow(2).sum((0, 2, 3)) / n
-    return (d / (var + eps).sqrt()[:, None, None] * gamma[:, None, None] + beta[:, None, None]) * m
+def by_autograd(normal, d, std):
+    x = (torch.cat(normal) * std).requires_grad_()
+    out = (x - x.mean(0)) / x.std(0, correction=0)
+    (dx,) = torch.autograd.grad(out, x, torch.cat(d))
+    return list(dx.split([len(each) for each in d]))
 
 
-def unmasked(x, there, gamma, beta, eps=1e-5):
-    return F.batch_norm(x, None, None, gamma, beta, training=True, eps=eps) * there[:, None]
+def own_sums(normal, d, std):
+    n = sum(map(len, d))
+    return [(g - g.sum(0) / n - x * ((g * x).sum(0) / n)) / std for x, g in zip(normal, d, strict=True)]
 
 
-def without_gamma(x, there, gamma, beta, eps=1e-5):
-    return by_batch_norm(x, there, torch.ones_like(gamma), beta, eps)
-
-
-def cut_off(x, there, gamma, beta, eps=1e-5):
-    return by_batch_norm(x.detach(), there, gamma, beta, eps).detach()
-
-
-def statistics_cut_off(x, there, gamma, beta, eps=1e-5):
-    rows = x.permute(0, 2, 3, 1)
-    mean, var = rows[there].detach().mean(0), rows[there].detach().var(0, correction=0)
-    y = torch.zeros_like(rows)
-    y[there] = gamma * (rows[there] - mean) / (var + eps).sqrt() + beta
-    return y.permute(0, 3, 1, 2)
-
-
-def rows_alone(x, there, gamma, beta, eps=1e-5):
-    return by_batch_norm(x, there, gamma, beta, eps).permute(0, 2, 3, 1)[there]
+def not_divided_by_sigma(normal, d, std):
+    return joined_and_split(normal, d, torch.ones(3))
 
 
 ANSWERS = {
-    "get-it-back": Answers(
-        right=[by_hand, by_update_bn],
+    "one-share-after-the-other": Answers(
+        right=[by_one_distance, in_numpy],
         wrong=[
-            ("mode_lost", update_bn_alone),
-            ("not_set_back", without_reset),
-            ("unusable", returns_it),
-            ("wrong_values", of_the_first_batch),
+            ("sums_of_squares", by_sums_of_squares),
+            ("wrong_values", weights_exchanged),
+            ("raises", by_ratio),
+            ("unusable", two_of_three),
+            ("changes_input", in_place),
         ],
     ),
-    "pictures-with-a-frame": Answers(
-        right=[by_batch_norm, with_where],
+    "way-back": Answers(
+        right=[joined_and_split, by_autograd],
         wrong=[
-            ("by_multiplying", multiplied),
-            ("wrong_values", without_gamma),
-            ("unusable", cut_off),
-            ("wrong_values", statistics_cut_off),
-            ("unusable", rows_alone),
+            ("one_way", own_sums),
+            ("wrong_values", not_divided_by_sigma),
+            ("unusable", lambda normal, d, std: torch.cat(joined_and_split(normal, d, std))),
+            ("raises", lambda normal, d, std: joined_and_split(normal, d - normal, std)),
         ],
     ),
 }

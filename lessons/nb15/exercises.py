@@ -1,218 +1,163 @@
-"""The exercises of notebook 15: statistics that went wrong, and padding that is not counted."""
+"""The exercises of notebook 15: batch normalization over many processes."""
 
-from copy import deepcopy
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from utils.exercises.definitions import Code, Unusable
+from utils.exercises.differences import compare
 
 __all__ = ["EXERCISES"]
 
-
-# --- get-it-back
-
-
-def spoiled(training: bool, momentum: float) -> nn.Module:
-    """A small network with NaN in all running statistics; one of its layers is in the other mode."""
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3, momentum=momentum), nn.ReLU(),
-        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=0.3)), nn.Dropout(0.0),
-    )  # fmt: skip
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.fill_(float("nan"))
-            module.running_var.fill_(float("nan"))
-            module.num_batches_tracked.fill_(9)
-    net.train(training)
-    net[4].train(not training)
-    return net
+Share = tuple[float, Tensor, Tensor]
+FAR = 500.0
 
 
-def batches(*sizes: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [i + (1 + i) * torch.randn(size, 2, 7, 7, generator=generator) for i, size in enumerate(sizes)]
-
-
-@torch.no_grad()
-def heal(
-    net: nn.Module,
-    given: list[Tensor],
-    reset: bool = True,
-    plain: bool = True,
-    training: bool = True,
-    modes_back: bool = True,
-    momentum_back: bool = True,
-) -> None:
-    """A right answer, and by its options some wrong ones."""
-    modes = [(module, module.training) for module in net.modules()]
-    norms = [(module, module.momentum) for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm, momentum in norms:
-        if reset:
-            norm.reset_running_stats()
-        norm.momentum = None if plain else momentum
-    net.train(training)
-    for pictures in given:
-        net(pictures)
-    for norm, momentum in norms if momentum_back else ():
-        norm.momentum = momentum
-    for module, mode in modes if modes_back else ():
-        module.training = mode
-
-
-@torch.no_grad()
-def with_biased_variances(net: nn.Module, given: list[Tensor]) -> None:
-    """As they normalize the batch."""
-    counts = []
-
-    def count(norm: nn.Module, inputs: tuple, _: Tensor) -> None:
-        counts.append((norm, inputs[0].numel() / inputs[0].shape[1]))
-
-    hooks = [norm.register_forward_hook(count) for norm in net.modules() if isinstance(norm, nn.BatchNorm2d)]
-    heal(net, given)
-    for hook in hooks:
-        hook.remove()
-    for norm in {norm for norm, _ in counts}:
-        each = [count for of, count in counts if of is norm]
-        if len(set(each)) == 1:
-            norm.running_var *= (each[0] - 1) / each[0]
-
-
-@torch.no_grad()
-def and_moves(net: nn.Module, given: list[Tensor]) -> None:
-    heal(net, given)
-    net[0].weight.add_(0.1)
-
-
-def try_heal(answer, net: nn.Module, given: list[Tensor]) -> dict:
-    """What has become of the statistics, and whether all else is as it was."""
-    parameters = deepcopy(list(net.parameters()))
-    modes = [module.training for module in net.modules()]
-    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    if (made := answer(net, given)) is not None:
-        raise Unusable(
-            f"It changes the network that it is given, and returns nothing; this returns a {type(made).__name__}."
-        )
-    found = {}
-    for place, norm in enumerate(norms, 1):
-        found |= {
-            f"running mean {place}": norm.running_mean.clone(),
-            f"running variance {place}": norm.running_var.clone(),
-        }
-    return found | {
-        "parameters as they were": all(torch.equal(a, b) for a, b in zip(parameters, net.parameters(), strict=True)),
-        "momentum as it was": momenta == [norm.momentum for norm in norms],
-        "modes as they were": modes == [module.training for module in net.modules()],
-    }
-
-
-# --- pictures-with-a-frame
-
-
-def framed(channels: int, seed: int, padding: float = 0.0) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
-    """Three pictures of different sizes in one tensor, which of their pixels are there, γ, β, and a large ε."""
+def made_up(*sizes: int, channels: int = 3, seed: int = 0) -> list[Tensor]:
+    """One tensor (size, channels) for each share; their means lie far apart."""
     generator = torch.Generator().manual_seed(seed)
-    there = torch.zeros(3, 6, 7, dtype=torch.bool)
-    for i, (height, width) in enumerate(((6, 4), (3, 7), (2, 2))):
-        there[i, :height, :width] = True
-    x = 2 + torch.arange(channels)[:, None, None] + torch.randn(3, channels, 6, 7, generator=generator)
-    x = torch.where(there[:, None], x, padding)
-    return x, there, *(torch.rand(2, channels, generator=generator) + 0.5), 0.1
+    return [
+        torch.randn(size, channels, generator=generator) * torch.arange(1.0, channels + 1) + 2 * place
+        for place, size in enumerate(sizes)
+    ]
 
 
-def masked_norm(
-    x: Tensor,
-    there: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    eps: float = 1e-5,
-    correction: int = 0,
-    axes=(0,),
-    padding=0.0,
-) -> Tensor:
-    """A right answer, and by its options some wrong ones."""
-    rows = x.permute(0, 2, 3, 1)
-    values = rows[there]
-    mean, var = values.mean(axes), values.var(axes, correction=correction)
-    y = torch.zeros_like(rows) + padding * beta
-    y[there] = gamma * (values - mean) / (var + eps).sqrt() + beta
-    return y.permute(0, 3, 1, 2)
+# --- one-share-after-the-other
 
 
-def over_all(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5, axes=(0, 2, 3)) -> Tensor:
-    mask = there[:, None]
-    mean, var = x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True)
-    y = gamma[:, None, None] * (x - mean) / (var + eps).sqrt() + beta[:, None, None]
-    return torch.where(mask, y, 0.0)
+def share(x: Tensor) -> Share:
+    mean = x.mean(0) if len(x) else torch.zeros(x.shape[1])
+    return len(x), mean, (x - mean).square().sum(0)
 
 
-def by_multiplying(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5, axes=(0, 2, 3)) -> Tensor:
-    mask = there[:, None].to(x.dtype)
-    count = mask.sum(axes, keepdim=True)
-    mean = (mask * x).sum(axes, keepdim=True) / count
-    var = (mask * (x - mean) ** 2).sum(axes, keepdim=True) / count
-    return mask * (gamma[:, None, None] * (x - mean) / (var + eps).sqrt() + beta[:, None, None])
+def two_shares(*sizes: int, seed: int, around: float = 0.0) -> tuple[Share, Share]:
+    one, other = made_up(*sizes, seed=seed)
+    return share(one + around), share(other + around)
 
 
-def eps_outside(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
-    values = x.permute(0, 2, 3, 1)[there]
-    mean, std = values.mean(0), values.std(0, correction=0)
-    y = x.new_zeros(x.permute(0, 2, 3, 1).shape)
-    y[there] = gamma * (values - mean) / (std + eps) + beta
-    return y.permute(0, 3, 1, 2)
+def try_merge(answer, one: Share, other: Share) -> dict:
+    """Far from zero, M is told in words: what rounding makes of it differs from one order of sums to another."""
+    right = merged_with()(one, other)[2]  # before the answer is called: it might change its input
+    merged = answer(one, other)
+    if not isinstance(merged, (tuple, list)) or len(merged) != 3:
+        raise Unusable("Return three things: the count, the means, and M.")
+    found = dict(zip(("count", "means", "M"), merged, strict=True))
+    if one[1].min() > FAR:
+        found["M"] = "wrong" if compare(found["M"], right, torch.squeeze) else "right"
+    return found
 
 
-def try_masked(answer, x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> dict:
-    """What comes out, and the gradient of a weighted sum of it."""
-    x, gamma, beta = (each.clone().requires_grad_() for each in (x, gamma, beta))
-    y = answer(x, there.clone(), gamma, beta, eps)
-    if not isinstance(y, Tensor) or y.shape != x.shape:
-        raise Unusable(f"Return a tensor of the shape of x, {tuple(x.shape)}; this has {getattr(y, 'shape', 'none')}.")
-    if not y.requires_grad:
-        raise Unusable("No gradient goes through what you return: `detach`, `no_grad` or `.data` cut it off.")
-    weights = torch.linspace(-1, 2, y.numel()).view(y.shape)
-    (y * weights * there[:, None]).sum().backward()
-    return {"output": y.detach(), "gradient of x": x.grad, "gradient of γ": gamma.grad, "gradient of β": beta.grad}
+def weighted(one: Share, other: Share) -> Tensor:
+    return (one[0] * one[1] + other[0] * other[1]) / (one[0] + other[0])
+
+
+def between(one: Share, other: Share, mean: Tensor) -> Tensor:
+    return one[0] * (one[1] - mean) ** 2 + other[0] * (other[1] - mean) ** 2
+
+
+def merged_with(
+    m2: Callable[[Share, Share, Tensor], Tensor | float] = between, mean: Callable[[Share, Share], Tensor] = weighted
+) -> Callable[[Share, Share], Share]:
+    """A merging of which a mistake may replace a step. `m2`: what comes on top of the two M."""
+
+    def merge(one: Share, other: Share) -> Share:
+        joint = mean(one, other)
+        return one[0] + other[0], joint, one[2] + other[2] + m2(one, other, joint)
+
+    return merge
+
+
+def squares(one: Share, other: Share, mean: Tensor) -> Tensor:
+    """What lies between the shares, as a difference of sums of squares."""
+    return one[0] * one[1] ** 2 + other[0] * other[1] ** 2 - (one[0] + other[0]) * mean**2
+
+
+def variance_for_m2(one: Share, other: Share) -> Share:
+    count, mean, m2 = merged_with()(one, other)
+    return count, mean, m2 / count
+
+
+# --- way-back
+
+
+def whole_batch(*sizes: int, seed: int) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Normalized shares, gradients whose sums differ from share to share, and the standard deviation."""
+    x, std = torch.cat(made_up(*sizes, seed=seed)), torch.tensor([0.5, 2.0, 3.0])
+    normal = (x - x.mean(0)) / x.std(0, correction=0)
+    return list(normal.split(sizes)), [d + 1 for d in made_up(*sizes, seed=seed + 10)], std
+
+
+def try_backward(answer, normal: list[Tensor], d: list[Tensor], std: Tensor) -> dict:
+    parts = answer(normal, d, std)
+    if not isinstance(parts, (tuple, list)) or len(parts) != len(d):
+        raise Unusable("Return a list with one tensor for each process.")
+    return {f"gradient of process {place}": part for place, part in enumerate(parts)}
+
+
+Parts = list[Tensor]
+
+
+def backward(normal: Parts, d: Parts, std: Tensor, means: Callable[[Parts], Parts], second: bool = True) -> Parts:
+    """`means`: tensors (n_p, C), one for each process → the mean, (C,), that each process takes."""
+    products = [a * b for a, b in zip(d, normal, strict=True)]
+    rows = zip(normal, d, means(d), means(products), strict=True)
+    return [(own - mean - x_hat * second * product) / std for x_hat, own, mean, product in rows]
+
+
+def of_all(parts: Parts) -> Parts:
+    return [torch.cat(parts).mean(0)] * len(parts)
+
+
+def of_each(parts: Parts) -> Parts:
+    return [part.mean(0) for part in parts]
+
+
+def own_sum_over_all(parts: Parts) -> Parts:
+    return [part.sum(0) / sum(map(len, parts)) for part in parts]
+
+
+def mean_of_means(parts: Parts) -> Parts:
+    return [torch.stack(of_each(parts)).mean(0)] * len(parts)
 
 
 EXERCISES = {
-    "get-it-back": Code(
-        truth=heal,
-        trial=try_heal,
+    "one-share-after-the-other": Code(
+        truth=merged_with(),
+        trial=try_merge,
         cases=lambda: {
-            "a network in evaluation mode, three batches": (spoiled(False, 0.1), batches(4, 4, 4)),
-            "a network in training mode, batches of 5 and of 3": (spoiled(True, 0.2), batches(5, 3)),
+            "shares of 6 and 2": two_shares(6, 2, seed=0),
+            "shares of 3 and 9": two_shares(3, 9, seed=1),
+            "a share of 4 and an empty one": two_shares(4, 0, seed=2),
+            "an empty share and one of 4": two_shares(0, 4, seed=2),
+            "shares of 5 and 3 with means near 1000": two_shares(5, 3, seed=3, around=1000.0),
         },
+        form=torch.squeeze,
         axes=("channel",),
         mistakes={
-            "not_set_back": lambda net, given: heal(net, given, reset=False),
-            "last_weighs_most": lambda net, given: heal(net, given, plain=False),
-            "evaluation": lambda net, given: heal(net, given, training=False),
-            "biased": with_biased_variances,
-            "mode_lost": lambda net, given: heal(net, given, modes_back=False),
-            "momentum_lost": lambda net, given: heal(net, given, momentum_back=False),
-            "parameters_moved": and_moves,
+            "m2_added": merged_with(lambda one, other, mean: 0.0),
+            "mean_of_means": merged_with(mean=lambda one, other: (one[1] + other[1]) / 2),
+            "without_counts": merged_with(lambda one, other, mean: (one[1] - mean) ** 2 + (other[1] - mean) ** 2),
+            "from_the_first_mean": merged_with(lambda one, other, mean: other[0] * (other[1] - one[1]) ** 2),
+            "sums_of_squares": merged_with(squares),
+            "variance": variance_for_m2,
         },
     ),
-    "pictures-with-a-frame": Code(
-        truth=masked_norm,
-        trial=try_masked,
+    "way-back": Code(
+        truth=lambda *given: backward(*given, of_all),
+        trial=try_backward,
         cases=lambda: {
-            "three pictures of two channels": framed(2, 0),
-            "three pictures of three channels, with ones in the padding": framed(3, 1, 1.0),
-            "two channels, with NaN in the padding": framed(2, 2, float("nan")),
+            "shares of 6 and 2": whole_batch(6, 2, seed=0),
+            "shares of 5, 1 and 3": whole_batch(5, 1, 3, seed=1),
         },
-        axes=("picture", "channel", "row", "column"),
+        axes=("value", "channel"),
         mistakes={
-            "all_pixels": over_all,
-            "each_picture": lambda *given: by_multiplying(*given, axes=(2, 3)),
-            "one_mean": lambda *given: masked_norm(*given, axes=(0, 1)),
-            "unbiased": lambda *given: masked_norm(*given, correction=1),
-            "eps_outside": eps_outside,
-            "padding_shifted": lambda *given: masked_norm(*given, padding=1.0),
-            "by_multiplying": by_multiplying,
+            "each_its_own": lambda *given: backward(*given, of_each),
+            "one_way": lambda *given: backward(*given, own_sum_over_all),
+            "mean_of_means": lambda *given: backward(*given, mean_of_means),
+            "not_divided": lambda *given: backward(*given, lambda parts: [torch.cat(parts).sum(0)] * len(parts)),
+            "constant_statistics": lambda normal, d, std: [each / std for each in d],
+            "mean_only": lambda *given: backward(*given, of_all, second=False),
         },
     ),
 }

@@ -1,131 +1,143 @@
 """Answers to the exercises of notebook 16."""
 
-from copy import deepcopy
-
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from utils.exercises.definitions import Answers
 
-
-def scale_of(norm):
-    return norm.weight * (norm.running_var + norm.eps).rsqrt()
-
-
-# --- into-a-linear-layer
-
-
-def by_pytorch(linear, norm):
-    return nn.utils.fuse_linear_bn_eval(linear, norm)
+# --- get-it-back
 
 
 @torch.no_grad()
-def on_a_copy(linear, norm):
-    folded = deepcopy(linear)
-    folded.weight.mul_(scale_of(norm).unsqueeze(1))
-    bias = -norm.running_mean if linear.bias is None else linear.bias - norm.running_mean
-    folded.bias = nn.Parameter(bias * scale_of(norm) + norm.bias)
-    return folded
+def by_hand(net, batches):
+    seen = {}
+
+    def look(norm, inputs, _):
+        x = inputs[0].transpose(0, 1).flatten(1)
+        seen.setdefault(norm, []).append((x.mean(1), x.var(1)))
+
+    modes = {module: module.training for module in net.modules()}
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_hook(look) for norm in norms]
+    net.train()
+    for x in batches:
+        net(x)
+    for hook in hooks:
+        hook.remove()
+    for norm in norms:
+        mean, var = (torch.stack(each).mean(0) for each in zip(*seen[norm], strict=True))
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(var)
+    for module, mode in modes.items():
+        module.training = mode
 
 
-@torch.no_grad()
-def the_given_one(linear, norm):
-    bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias
-    linear.weight *= scale_of(norm)[:, None]
-    linear.bias = nn.Parameter((bias - norm.running_mean) * scale_of(norm) + norm.bias)
-    return linear
+def by_update_bn(net, batches):
+    """What it shall not do, and what is right all the same: `update_bn` gives back one mode to all modules."""
+    modes = [(module, module.training) for module in net.modules()]
+    update_bn(batches, net)
+    for module, mode in modes:
+        module.training = mode
 
 
-@torch.no_grad()
-def without_looking(linear, norm):
-    folded = nn.Linear(linear.in_features, linear.out_features)
-    folded.weight.copy_(linear.weight * scale_of(norm)[:, None])
-    folded.bias.copy_((linear.bias - norm.running_mean) * scale_of(norm) + norm.bias)
-    return folded
+def update_bn_alone(net, batches):
+    net.train()
+    update_bn(batches, net)
 
 
-@torch.no_grad()
-def weight_only(linear, norm):
-    folded = deepcopy(linear)
-    folded.weight *= scale_of(norm)[:, None]
-    return folded
+def without_reset(net, batches):
+    modes = [(module, module.training) for module in net.modules()]
+    net.train()
+    with torch.no_grad():
+        for x in batches:
+            net(x)
+    for module, mode in modes:
+        module.training = mode
 
 
-def returns_nothing(linear, norm):
-    on_a_copy(linear, norm)
+def returns_it(net, batches):
+    by_hand(net, batches)
+    return net
 
 
-# --- forwards
+def of_the_first_batch(net, batches):
+    by_hand(net, batches[:1])
 
 
-@torch.no_grad()
-def by_einsum(norm, conv):
-    s = scale_of(norm)
-    t = norm.bias - norm.running_mean * s
-    folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
-    folded.weight.data = torch.einsum("oihw,i->oihw", conv.weight, s)
-    folded.bias.data = torch.einsum("oihw,i->o", conv.weight, t) + (0 if conv.bias is None else conv.bias)
-    return folded
+# --- pictures-with-a-frame
 
 
-@torch.no_grad()
-def by_asking_the_conv(norm, conv):
-    """The bias is what comes out for zeros, the weight what an input channel adds to it."""
-    channels = conv.in_channels
-    folded = nn.Conv2d(channels, conv.out_channels, 1)
-    bias = conv(norm(torch.zeros(1, channels, 1, 1)))  # (1, C, 1, 1)
-    folded.weight.data = (conv(norm(torch.eye(channels)[:, :, None, None])) - bias).transpose(0, 1).contiguous()
-    folded.bias.data = bias.flatten()
-    return folded
+def by_batch_norm(x, there, gamma, beta, eps=1e-5):
+    rows = x.movedim(1, -1)
+    y = torch.zeros_like(rows)
+    y[there] = F.batch_norm(rows[there], None, None, gamma, beta, training=True, eps=eps)
+    return y.movedim(-1, 1)
 
 
-@torch.no_grad()
-def shift_through_the_scaled_weight(norm, conv):
-    folded = deepcopy(conv)
-    folded.weight *= scale_of(norm).view(1, -1, 1, 1)
-    shift = norm.bias - norm.running_mean * scale_of(norm)
-    bias = (folded.weight * shift.view(1, -1, 1, 1)).sum((1, 2, 3))
-    folded.bias = nn.Parameter(bias if conv.bias is None else bias + conv.bias)
-    return folded
+def with_where(x, there, gamma, beta, eps=1e-5):
+    mask = there.unsqueeze(1)
+    clean = x.masked_fill(~mask, 0)
+    n = there.sum()
+    mean = clean.sum((0, 2, 3), keepdim=True) / n
+    d = (clean - mean).masked_fill(~mask, 0)
+    var = d.square().sum((0, 2, 3), keepdim=True) / n
+    y = d * (var + eps).rsqrt() * gamma.view(1, -1, 1, 1) + beta.view(1, -1, 1, 1)
+    return y.masked_fill(~mask, 0)
 
 
-@torch.no_grad()
-def adds_none(norm, conv):
-    folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
-    folded.weight.copy_(conv.weight * scale_of(norm).view(1, -1, 1, 1))
-    folded.bias.copy_(conv.bias + conv.weight.flatten(1) @ (norm.bias - norm.running_mean * scale_of(norm)))
-    return folded
+def multiplied(x, there, gamma, beta, eps=1e-5):
+    m = there[:, None].float()
+    n = m.sum()
+    mean = (x * m).sum((0, 2, 3)) / n
+    d = (x - mean[:, None, None]) * m
+    var = d.pow(2).sum((0, 2, 3)) / n
+    return (d / (var + eps).sqrt()[:, None, None] * gamma[:, None, None] + beta[:, None, None]) * m
 
 
-@torch.no_grad()
-def mean_forgotten(norm, conv):
-    folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
-    folded.weight.copy_(conv.weight * scale_of(norm).view(1, -1, 1, 1))
-    folded.bias.copy_(conv.weight.flatten(1) @ norm.bias + (0 if conv.bias is None else conv.bias))
-    return folded
+def unmasked(x, there, gamma, beta, eps=1e-5):
+    return F.batch_norm(x, None, None, gamma, beta, training=True, eps=eps) * there[:, None]
+
+
+def without_gamma(x, there, gamma, beta, eps=1e-5):
+    return by_batch_norm(x, there, torch.ones_like(gamma), beta, eps)
+
+
+def cut_off(x, there, gamma, beta, eps=1e-5):
+    return by_batch_norm(x.detach(), there, gamma, beta, eps).detach()
+
+
+def statistics_cut_off(x, there, gamma, beta, eps=1e-5):
+    rows = x.permute(0, 2, 3, 1)
+    mean, var = rows[there].detach().mean(0), rows[there].detach().var(0, correction=0)
+    y = torch.zeros_like(rows)
+    y[there] = gamma * (rows[there] - mean) / (var + eps).sqrt() + beta
+    return y.permute(0, 3, 1, 2)
+
+
+def rows_alone(x, there, gamma, beta, eps=1e-5):
+    return by_batch_norm(x, there, gamma, beta, eps).permute(0, 2, 3, 1)[there]
 
 
 ANSWERS = {
-    "into-a-linear-layer": Answers(
-        right=[by_pytorch, on_a_copy],
+    "get-it-back": Answers(
+        right=[by_hand, by_update_bn],
         wrong=[
-            ("given_layer_changed", the_given_one),
-            ("no_bias", without_looking),
-            ("wrong_values", weight_only),
-            ("wrong_values", lambda linear, norm: on_a_copy(linear, norm.train())),
-            ("unusable", returns_nothing),
-            ("unusable", lambda linear, norm: nn.Sequential(linear, norm)),
-            ("raises", lambda linear, norm: linear.weights),
+            ("mode_lost", update_bn_alone),
+            ("not_set_back", without_reset),
+            ("unusable", returns_it),
+            ("wrong_values", of_the_first_batch),
         ],
     ),
-    "forwards": Answers(
-        right=[by_einsum, by_asking_the_conv],
+    "pictures-with-a-frame": Answers(
+        right=[by_batch_norm, with_where],
         wrong=[
-            ("backwards", lambda norm, conv: nn.utils.fuse_conv_bn_eval(conv, norm)),
-            ("scaled_twice", shift_through_the_scaled_weight),
-            ("no_bias", adds_none),
-            ("wrong_values", mean_forgotten),
-            ("unusable", lambda norm, conv: nn.Linear(3, 3)),
+            ("by_multiplying", multiplied),
+            ("wrong_values", without_gamma),
+            ("unusable", cut_off),
+            ("wrong_values", statistics_cut_off),
+            ("unusable", rows_alone),
         ],
     ),
 }

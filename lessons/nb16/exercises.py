@@ -1,6 +1,5 @@
-"""The exercises of notebook 16: batch normalization in production."""
+"""The exercises of notebook 16: statistics that went wrong, and padding that is not counted."""
 
-from collections.abc import Callable
 from copy import deepcopy
 
 import torch
@@ -10,156 +9,210 @@ from utils.exercises.definitions import Code, Unusable
 
 __all__ = ["EXERCISES"]
 
-Norm = nn.BatchNorm1d | nn.BatchNorm2d
+
+# --- get-it-back
+
+
+def spoiled(training: bool, momentum: float) -> nn.Module:
+    """A small network with NaN in all running statistics; one of its layers is in the other mode."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3, momentum=momentum), nn.ReLU(),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=0.3)), nn.Dropout(0.0),
+    )  # fmt: skip
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.fill_(float("nan"))
+            module.running_var.fill_(float("nan"))
+            module.num_batches_tracked.fill_(9)
+    net.train(training)
+    net[4].train(not training)
+    return net
+
+
+def batches(*sizes: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [i + (1 + i) * torch.randn(size, 2, 7, 7, generator=generator) for i, size in enumerate(sizes)]
 
 
 @torch.no_grad()
-def made_norm(kind: type[Norm], channels: int, generator: torch.Generator) -> Norm:
-    """One in evaluation mode, whose six numbers a channel all matter; ε is large enough to be missed."""
-    norm = kind(channels, eps=0.05)
-    for tensor, low, high in (
-        (norm.weight, 0.5, 2.0),
-        (norm.bias, -1.0, 1.0),
-        (norm.running_mean, 1.0, 2.0),
-        (norm.running_var, 0.1, 0.6),
-    ):
-        tensor.copy_(low + (high - low) * torch.rand(channels, generator=generator))
-    return norm.eval()
+def heal(
+    net: nn.Module,
+    given: list[Tensor],
+    reset: bool = True,
+    plain: bool = True,
+    training: bool = True,
+    modes_back: bool = True,
+    momentum_back: bool = True,
+) -> None:
+    """A right answer, and by its options some wrong ones."""
+    modes = [(module, module.training) for module in net.modules()]
+    norms = [(module, module.momentum) for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm, momentum in norms:
+        if reset:
+            norm.reset_running_stats()
+        norm.momentum = None if plain else momentum
+    net.train(training)
+    for pictures in given:
+        net(pictures)
+    for norm, momentum in norms if momentum_back else ():
+        norm.momentum = momentum
+    for module, mode in modes if modes_back else ():
+        module.training = mode
 
 
 @torch.no_grad()
-def filled(layer: nn.Linear | nn.Conv2d, generator: torch.Generator) -> nn.Linear | nn.Conv2d:
-    for parameter in layer.parameters():
-        parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    return layer.eval()
+def with_biased_variances(net: nn.Module, given: list[Tensor]) -> None:
+    """As they normalize the batch."""
+    counts = []
 
+    def count(norm: nn.Module, inputs: tuple, _: Tensor) -> None:
+        counts.append((norm, inputs[0].numel() / inputs[0].shape[1]))
 
-def scale_of(norm: Norm, eps: float | None = None) -> Tensor:
-    """What the normalization multiplies by in evaluation mode."""
-    return norm.weight / (norm.running_var + (norm.eps if eps is None else eps)).sqrt()
-
-
-def bias_of(layer: nn.Linear | nn.Conv2d) -> Tensor:
-    return torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias
+    hooks = [norm.register_forward_hook(count) for norm in net.modules() if isinstance(norm, nn.BatchNorm2d)]
+    heal(net, given)
+    for hook in hooks:
+        hook.remove()
+    for norm in {norm for norm, _ in counts}:
+        each = [count for of, count in counts if of is norm]
+        if len(set(each)) == 1:
+            norm.running_var *= (each[0] - 1) / each[0]
 
 
 @torch.no_grad()
-def try_folding(answer, first: nn.Module, second: nn.Module, x: Tensor) -> dict:
-    """What the folded layer makes of x, and whether the two that it was made of are what they were."""
-    kind = nn.Linear if isinstance(first, nn.Linear) else nn.Conv2d
-    pair = nn.ModuleList([first, second])
-    before, modes = deepcopy(pair.state_dict()), [module.training for module in pair]
-    folded = answer(first, second)
-    if not isinstance(folded, kind):
-        raise Unusable(f"Return one `nn.{kind.__name__}`; this is a {type(folded).__name__}.")
-    after = pair.state_dict()
-    same = before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-    return {
-        "output": kind.forward(folded, x),  # of its weight and bias, whatever else the layer calls
-        "given layers": "as they were" if same else "changed",
-        "mode of the given layers": "as it was" if modes == [module.training for module in pair] else "changed",
+def and_moves(net: nn.Module, given: list[Tensor]) -> None:
+    heal(net, given)
+    net[0].weight.add_(0.1)
+
+
+def try_heal(answer, net: nn.Module, given: list[Tensor]) -> dict:
+    """What has become of the statistics, and whether all else is as it was."""
+    parameters = deepcopy(list(net.parameters()))
+    modes = [module.training for module in net.modules()]
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    if (made := answer(net, given)) is not None:
+        raise Unusable(
+            f"It changes the network that it is given, and returns nothing; this returns a {type(made).__name__}."
+        )
+    found = {}
+    for place, norm in enumerate(norms, 1):
+        found |= {
+            f"running mean {place}": norm.running_mean.clone(),
+            f"running variance {place}": norm.running_var.clone(),
+        }
+    return found | {
+        "parameters as they were": all(torch.equal(a, b) for a, b in zip(parameters, net.parameters(), strict=True)),
+        "momentum as it was": momenta == [norm.momentum for norm in norms],
+        "modes as they were": modes == [module.training for module in net.modules()],
     }
 
 
-# --- into-a-linear-layer
+# --- pictures-with-a-frame
 
 
-def linear_and_norm(inputs: int, outputs: int, bias: bool, seed: int) -> tuple[nn.Linear, nn.BatchNorm1d, Tensor]:
+def framed(channels: int, seed: int, padding: float = 0.0) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
+    """Three pictures of different sizes in one tensor, which of their pixels are there, γ, β, and a large ε."""
     generator = torch.Generator().manual_seed(seed)
-    linear = filled(nn.Linear(inputs, outputs, bias=bias), generator)
-    return linear, made_norm(nn.BatchNorm1d, outputs, generator), torch.randn(4, inputs, generator=generator)
+    there = torch.zeros(3, 6, 7, dtype=torch.bool)
+    for i, (height, width) in enumerate(((6, 4), (3, 7), (2, 2))):
+        there[i, :height, :width] = True
+    x = 2 + torch.arange(channels)[:, None, None] + torch.randn(3, channels, 6, 7, generator=generator)
+    x = torch.where(there[:, None], x, padding)
+    return x, there, *(torch.rand(2, channels, generator=generator) + 0.5), 0.1
 
 
-def folding_linear(
-    weight: Callable = lambda w, scale: w * scale[:, None],
-    bias: Callable = lambda b, mean, scale, beta: (b - mean) * scale + beta,
-    eps: float | None = None,
-) -> Callable[[nn.Linear, nn.BatchNorm1d], nn.Linear]:
-    """An answer, whose new weight and bias a mistake may replace."""
-
-    @torch.no_grad()
-    def fold(linear: nn.Linear, norm: nn.BatchNorm1d) -> nn.Linear:
-        scale = scale_of(norm, eps)
-        folded = nn.Linear(linear.in_features, linear.out_features)
-        folded.weight.copy_(weight(linear.weight, scale))
-        folded.bias.copy_(bias(bias_of(linear), norm.running_mean, scale, norm.bias))
-        return folded
-
-    return fold
-
-
-def linear_in_place(linear: nn.Linear, norm: nn.BatchNorm1d) -> nn.Linear:
-    folded = folding_linear()(linear, norm)
-    linear.weight, linear.bias = folded.weight, folded.bias
-    return linear
+def masked_norm(
+    x: Tensor,
+    there: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    eps: float = 1e-5,
+    correction: int = 0,
+    axes=(0,),
+    padding=0.0,
+) -> Tensor:
+    """A right answer, and by its options some wrong ones."""
+    rows = x.permute(0, 2, 3, 1)
+    values = rows[there]
+    mean, var = values.mean(axes), values.var(axes, correction=correction)
+    y = torch.zeros_like(rows) + padding * beta
+    y[there] = gamma * (values - mean) / (var + eps).sqrt() + beta
+    return y.permute(0, 3, 1, 2)
 
 
-# --- forwards
+def over_all(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5, axes=(0, 2, 3)) -> Tensor:
+    mask = there[:, None]
+    mean, var = x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True)
+    y = gamma[:, None, None] * (x - mean) / (var + eps).sqrt() + beta[:, None, None]
+    return torch.where(mask, y, 0.0)
 
 
-def norm_and_conv(inputs: int, outputs: int, bias: bool, seed: int) -> tuple[nn.BatchNorm2d, nn.Conv2d, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    conv = filled(nn.Conv2d(inputs, outputs, 1, bias=bias), generator)
-    return made_norm(nn.BatchNorm2d, inputs, generator), conv, torch.randn(2, inputs, 2, 3, generator=generator)
+def by_multiplying(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5, axes=(0, 2, 3)) -> Tensor:
+    mask = there[:, None].to(x.dtype)
+    count = mask.sum(axes, keepdim=True)
+    mean = (mask * x).sum(axes, keepdim=True) / count
+    var = (mask * (x - mean) ** 2).sum(axes, keepdim=True) / count
+    return mask * (gamma[:, None, None] * (x - mean) / (var + eps).sqrt() + beta[:, None, None])
 
 
-def folding_forwards(
-    weight: Callable = lambda w, scale: w * scale,
-    bias: Callable = lambda w, b, scale, shift: w @ shift + b,
-    eps: float | None = None,
-) -> Callable[[nn.BatchNorm2d, nn.Conv2d], nn.Conv2d]:
-    """An answer, whose new weight, (C, C_in), and bias a mistake may replace."""
-
-    @torch.no_grad()
-    def fold(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
-        scale, w = scale_of(norm, eps), conv.weight[:, :, 0, 0]
-        folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
-        folded.weight.copy_(weight(w, scale)[:, :, None, None])
-        folded.bias.copy_(bias(w, bias_of(conv), scale, norm.bias - norm.running_mean * scale))
-        return folded
-
-    return fold
+def eps_outside(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
+    values = x.permute(0, 2, 3, 1)[there]
+    mean, std = values.mean(0), values.std(0, correction=0)
+    y = x.new_zeros(x.permute(0, 2, 3, 1).shape)
+    y[there] = gamma * (values - mean) / (std + eps) + beta
+    return y.permute(0, 3, 1, 2)
 
 
-def conv_in_place(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
-    folded = folding_forwards()(norm, conv)
-    conv.weight, conv.bias = folded.weight, folded.bias
-    return conv
+def try_masked(answer, x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> dict:
+    """What comes out, and the gradient of a weighted sum of it."""
+    x, gamma, beta = (each.clone().requires_grad_() for each in (x, gamma, beta))
+    y = answer(x, there.clone(), gamma, beta, eps)
+    if not isinstance(y, Tensor) or y.shape != x.shape:
+        raise Unusable(f"Return a tensor of the shape of x, {tuple(x.shape)}; this has {getattr(y, 'shape', 'none')}.")
+    if not y.requires_grad:
+        raise Unusable("No gradient goes through what you return: `detach`, `no_grad` or `.data` cut it off.")
+    weights = torch.linspace(-1, 2, y.numel()).view(y.shape)
+    (y * weights * there[:, None]).sum().backward()
+    return {"output": y.detach(), "gradient of x": x.grad, "gradient of γ": gamma.grad, "gradient of β": beta.grad}
 
 
 EXERCISES = {
-    "into-a-linear-layer": Code(
-        truth=folding_linear(),
-        trial=try_folding,
+    "get-it-back": Code(
+        truth=heal,
+        trial=try_heal,
         cases=lambda: {
-            "three inputs, three outputs, with a bias": linear_and_norm(3, 3, True, 0),
-            "four inputs, two outputs, without a bias": linear_and_norm(4, 2, False, 1),
+            "a network in evaluation mode, three batches": (spoiled(False, 0.1), batches(4, 4, 4)),
+            "a network in training mode, batches of 5 and of 3": (spoiled(True, 0.2), batches(5, 3)),
         },
-        axes=("picture", "output"),
+        axes=("channel",),
         mistakes={
-            "columns": folding_linear(weight=lambda w, scale: w * scale),
-            "bias_forgotten": folding_linear(bias=lambda b, mean, scale, beta: beta - mean * scale),
-            "bias_not_scaled": folding_linear(bias=lambda b, mean, scale, beta: b + beta - mean * scale),
-            "mean_not_scaled": folding_linear(bias=lambda b, mean, scale, beta: b * scale + beta - mean),
-            "no_eps": folding_linear(eps=0.0),
-            "given_layer_changed": linear_in_place,
+            "not_set_back": lambda net, given: heal(net, given, reset=False),
+            "last_weighs_most": lambda net, given: heal(net, given, plain=False),
+            "evaluation": lambda net, given: heal(net, given, training=False),
+            "biased": with_biased_variances,
+            "mode_lost": lambda net, given: heal(net, given, modes_back=False),
+            "momentum_lost": lambda net, given: heal(net, given, momentum_back=False),
+            "parameters_moved": and_moves,
         },
     ),
-    "forwards": Code(
-        truth=folding_forwards(),
-        trial=try_folding,
+    "pictures-with-a-frame": Code(
+        truth=masked_norm,
+        trial=try_masked,
         cases=lambda: {
-            "three channels in, three out, with a bias": norm_and_conv(3, 3, True, 0),
-            "two channels in, four out, without a bias": norm_and_conv(2, 4, False, 1),
+            "three pictures of two channels": framed(2, 0),
+            "three pictures of three channels, with ones in the padding": framed(3, 1, 1.0),
+            "two channels, with NaN in the padding": framed(2, 2, float("nan")),
         },
         axes=("picture", "channel", "row", "column"),
         mistakes={
-            "backwards": folding_forwards(lambda w, scale: w * scale[:, None], lambda w, b, s, t: b * s + t),
-            "shift_not_convolved": folding_forwards(bias=lambda w, b, scale, shift: b + shift),
-            "scaled_twice": folding_forwards(bias=lambda w, b, scale, shift: (w * scale) @ shift + b),
-            "bias_forgotten": folding_forwards(bias=lambda w, b, scale, shift: w @ shift),
-            "no_eps": folding_forwards(eps=0.0),
-            "given_layer_changed": conv_in_place,
+            "all_pixels": over_all,
+            "each_picture": lambda *given: by_multiplying(*given, axes=(2, 3)),
+            "one_mean": lambda *given: masked_norm(*given, axes=(0, 1)),
+            "unbiased": lambda *given: masked_norm(*given, correction=1),
+            "eps_outside": eps_outside,
+            "padding_shifted": lambda *given: masked_norm(*given, padding=1.0),
+            "by_multiplying": by_multiplying,
         },
     ),
 }

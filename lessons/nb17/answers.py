@@ -1,220 +1,131 @@
 """Answers to the exercises of notebook 17."""
 
-import copy
+from copy import deepcopy
 
 import torch
-import torch.nn as nn
+from torch import nn
 
 from utils.exercises.definitions import Answers
 
-KINDS = nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm
 
-# --- two-numbers-a-channel
-
-
-def layer_by_layer(network):
-    """Each layer decides on what belongs to it and to none inside it."""
-    chosen = []
-    for layer in network.modules():
-        learns = type(layer) in KINDS
-        for p in layer.parameters(recurse=False):
-            p.requires_grad = learns
-            if learns:
-                chosen.append(p)
-    return chosen
+def scale_of(norm):
+    return norm.weight * (norm.running_var + norm.eps).rsqrt()
 
 
-def by_hand(network):
-    for p in network.parameters():
-        p.requires_grad = False
-    seen = {}
-    for _, layer in network.named_modules():
-        if isinstance(layer, KINDS):
-            for p in (layer.weight, layer.bias):
-                if p is not None:
-                    p.requires_grad = True
-                    seen[id(p)] = p
-    return list(seen.values())
+# --- into-a-linear-layer
 
 
-def with_one_axis(network):
-    chosen = []
-    for p in network.parameters():
-        p.requires_grad = p.dim() == 1
-        chosen += [p] if p.requires_grad else []
-    return chosen
+def by_pytorch(linear, norm):
+    return nn.utils.fuse_linear_bn_eval(linear, norm)
 
 
-def pairs(network):
-    network.requires_grad_(False)
-    chosen = []
-    for m in network.modules():
-        if isinstance(m, KINDS):
-            chosen += [m.weight, m.bias]
-    for p in chosen:
-        p.requires_grad_()
-    return chosen
+@torch.no_grad()
+def on_a_copy(linear, norm):
+    folded = deepcopy(linear)
+    folded.weight.mul_(scale_of(norm).unsqueeze(1))
+    bias = -norm.running_mean if linear.bias is None else linear.bias - norm.running_mean
+    folded.bias = nn.Parameter(bias * scale_of(norm) + norm.bias)
+    return folded
 
 
-def down(layer):
-    """Down into every branch, and twice into a layer that stands in two places."""
-    if isinstance(layer, KINDS):
-        layer.requires_grad_(True)
-        return list(layer.parameters())
-    for p in layer.parameters(recurse=False):
-        p.requires_grad_(False)
-    return [p for inner in layer._modules.values() for p in down(inner)]
+@torch.no_grad()
+def the_given_one(linear, norm):
+    bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias
+    linear.weight *= scale_of(norm)[:, None]
+    linear.bias = nn.Parameter((bias - norm.running_mean) * scale_of(norm) + norm.bias)
+    return linear
 
 
-def by_class_name(network):
-    network.requires_grad_(False)
-    layers = [layer for layer in network.modules() if "Norm" in type(layer).__name__]
-    return [p.requires_grad_() for layer in layers for p in layer.parameters()]
+@torch.no_grad()
+def without_looking(linear, norm):
+    folded = nn.Linear(linear.in_features, linear.out_features)
+    folded.weight.copy_(linear.weight * scale_of(norm)[:, None])
+    folded.bias.copy_((linear.bias - norm.running_mean) * scale_of(norm) + norm.bias)
+    return folded
 
 
-def in_training_mode(network):
-    return by_hand(network.train())
+@torch.no_grad()
+def weight_only(linear, norm):
+    folded = deepcopy(linear)
+    folded.weight *= scale_of(norm)[:, None]
+    return folded
 
 
-def fresh(network):
-    for m in network.modules():
-        if isinstance(m, KINDS):
-            m.reset_parameters()
-            for p in m.parameters():
-                nn.init.constant_(p, 0.5)
-    return by_hand(network)
+def returns_nothing(linear, norm):
+    on_a_copy(linear, norm)
 
 
-# --- who-sees-the-future
+# --- forwards
 
 
-def by_beginnings(network, x, training):
-    """The beginning of a text, read alone; without dropout."""
-    reader = copy.deepcopy(network)
-    reader.train(training)
-    for part in reader.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
-    with torch.no_grad():
-        whole = reader(x)
-        for t in range(1, x.size(1)):
-            if not torch.allclose(reader(x[:, :t]), whole[:, :, :t], rtol=0, atol=1e-5):
-                return True
-    return False
+@torch.no_grad()
+def by_einsum(norm, conv):
+    s = scale_of(norm)
+    t = norm.bias - norm.running_mean * s
+    folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
+    folded.weight.data = torch.einsum("oihw,i->oihw", conv.weight, s)
+    folded.bias.data = torch.einsum("oihw,i->o", conv.weight, t) + (0 if conv.bias is None else conv.bias)
+    return folded
 
 
-def symbol_by_symbol(network, x, training):
-    """One symbol is exchanged at a time, in one copy of the network; the answer is a tensor."""
-    reader = copy.deepcopy(network).train() if training else copy.deepcopy(network).eval()
-    largest = torch.zeros(())
-    for t in range(1, x.shape[1]):
-        other = x.clone()
-        other[:, t] = torch.where(x[:, t] == 0, 16, x[:, t] - 1)
-        torch.manual_seed(7)
-        a = reader(x)
-        torch.manual_seed(7)
-        largest = torch.maximum(largest, (a - reader(other))[..., :t].abs().max())
-    return largest > 1e-5
+@torch.no_grad()
+def by_asking_the_conv(norm, conv):
+    """The bias is what comes out for zeros, the weight what an input channel adds to it."""
+    channels = conv.in_channels
+    folded = nn.Conv2d(channels, conv.out_channels, 1)
+    bias = conv(norm(torch.zeros(1, channels, 1, 1)))  # (1, C, 1, 1)
+    folded.weight.data = (conv(norm(torch.eye(channels)[:, :, None, None])) - bias).transpose(0, 1).contiguous()
+    folded.bias.data = bias.flatten()
+    return folded
 
 
-def exchanged(reader, x, t):
-    """Whether other symbols from t on show before t; no care is taken of the network."""
-    other = x.clone()
-    other[:, t:] = (other[:, t:] + 5) % 17
-    torch.manual_seed(1)
-    a = reader(x)
-    torch.manual_seed(1)
-    return bool(((a - reader(other)).abs() > 1e-5)[:, :, :t].any())
+@torch.no_grad()
+def shift_through_the_scaled_weight(norm, conv):
+    folded = deepcopy(conv)
+    folded.weight *= scale_of(norm).view(1, -1, 1, 1)
+    shift = norm.bias - norm.running_mean * scale_of(norm)
+    bias = (folded.weight * shift.view(1, -1, 1, 1)).sum((1, 2, 3))
+    folded.bias = nn.Parameter(bias if conv.bias is None else bias + conv.bias)
+    return folded
 
 
-def classes_for_places(network, x, training):
-    reader = copy.deepcopy(network).train(training)
-    other = x.clone()
-    other[:, -1] = (x[:, -1] + 1) % 17
-    torch.manual_seed(0)
-    a = reader(x)
-    torch.manual_seed(0)
-    return bool(((a - reader(other)).abs() > 1e-5)[:, :-1].any())
+@torch.no_grad()
+def adds_none(norm, conv):
+    folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
+    folded.weight.copy_(conv.weight * scale_of(norm).view(1, -1, 1, 1))
+    folded.bias.copy_(conv.bias + conv.weight.flatten(1) @ (norm.bias - norm.running_mean * scale_of(norm)))
+    return folded
 
 
-def the_last(network, x, training):
-    return exchanged(copy.deepcopy(network).train(training), x, x.shape[1] - 1)
-
-
-def in_use(network, x, training):
-    return any([exchanged(copy.deepcopy(network).eval(), x, t) for t in range(1, x.shape[1])])
-
-
-def any_difference(network, x, training):
-    reader = copy.deepcopy(network).train(training)
-    for t in range(1, x.shape[1]):
-        other = torch.cat([x[:, :t], (x[:, t:] + 1) % 17], 1)
-        torch.manual_seed(0)
-        a = reader(x)[..., :t]
-        torch.manual_seed(0)
-        if not torch.equal(a, reader(other)[..., :t]):
-            return True
-    return False
-
-
-def careless(network, x, training):
-    network.train(training)
-    return any([exchanged(network, x, t) for t in range(1, x.shape[1])])
-
-
-def follows_the_batches(network, x, training):
-    was = [(part, part.training) for part in network.modules()]
-    shown = careless(network, x, training)
-    for part, mode in was:
-        part.training = mode
-    return shown
-
-
-def seventeen(network, x, training):
-    other = x.clone()
-    other[:, -1] += 1
-    other[:, -2] = 17
-    reader = copy.deepcopy(network).train(training)
-    return bool((reader(x) - reader(other))[..., :-2].abs().max() > 1e-5)
-
-
-def how_much(network, x, training):
-    reader = copy.deepcopy(network).train(training)
-    return (reader(x) - reader((x + 1) % 17)).abs().amax((0, 1))
-
-
-def in_words(network, x, training):
-    return "leaks" if by_beginnings(network, x, training) else "does not leak"
+@torch.no_grad()
+def mean_forgotten(norm, conv):
+    folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
+    folded.weight.copy_(conv.weight * scale_of(norm).view(1, -1, 1, 1))
+    folded.bias.copy_(conv.weight.flatten(1) @ norm.bias + (0 if conv.bias is None else conv.bias))
+    return folded
 
 
 ANSWERS = {
-    "two-numbers-a-channel": Answers(
-        right=[layer_by_layer, by_hand],
+    "into-a-linear-layer": Answers(
+        right=[by_pytorch, on_a_copy],
         wrong=[
-            ("one_axis", with_one_axis),
-            ("none", pairs),
-            ("twice", down),
-            ("wrong_values", by_class_name),
-            ("wrong_values", in_training_mode),
-            ("wrong_values", fresh),
-            ("unusable", lambda network: [(name, p) for name, p in network.named_parameters() if p.ndim == 1]),
-            ("unusable", lambda network: network.requires_grad_(False)),
+            ("given_layer_changed", the_given_one),
+            ("no_bias", without_looking),
+            ("wrong_values", weight_only),
+            ("wrong_values", lambda linear, norm: on_a_copy(linear, norm.train())),
+            ("unusable", returns_nothing),
+            ("unusable", lambda linear, norm: nn.Sequential(linear, norm)),
+            ("raises", lambda linear, norm: linear.weights),
         ],
     ),
-    "who-sees-the-future": Answers(
-        right=[by_beginnings, symbol_by_symbol],
+    "forwards": Answers(
+        right=[by_einsum, by_asking_the_conv],
         wrong=[
-            ("own_place", classes_for_places),
-            ("last_symbol", the_last),
-            ("nothing_restored", careless),
-            ("no_such_symbol", seventeen),
-            ("wrong_values", follows_the_batches),
-            ("wrong_values", in_use),
-            ("wrong_values", any_difference),
-            ("wrong_values", lambda network, x, training: symbol_by_symbol(network, x[:1], training)),
-            ("raises", lambda network, x, training: [][x.shape[1]]),
-            ("unusable", how_much),
-            ("unusable", in_words),
+            ("backwards", lambda norm, conv: nn.utils.fuse_conv_bn_eval(conv, norm)),
+            ("scaled_twice", shift_through_the_scaled_weight),
+            ("no_bias", adds_none),
+            ("wrong_values", mean_forgotten),
+            ("unusable", lambda norm, conv: nn.Linear(3, 3)),
         ],
     ),
 }

@@ -120,6 +120,7 @@ def in_words(settings: Mapping) -> str:
         has.get("dropout") and f"dropout {has['dropout']}",
         has.get("ghost") and f"ghost batches of {has['ghost']}",
         has["pixels"] != "standardized" and f"{has['pixels']} pixels",
+        has.get("recompressed") and "copied once more",
         has.get("few") and f"{has['few']:,} pictures",
         not has["augment"] and "not augmented",
         has["batch"] != 128 and f"batches of {has['batch']}",
