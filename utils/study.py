@@ -91,7 +91,7 @@ def values(records: Iterable[Record], arm: str, value: str = "test", role: str =
         records: all there are.
         arm: its slug.
         value: "test", whether each test picture was right, (seeds, pictures); "gap", the accuracy on training pictures
-            minus that on test pictures, (seeds,); "curve", the mean accuracy on held-out pictures over all epochs,
+            minus that on test pictures, (seeds,); "training", the former alone, (seeds,); "curve", the mean accuracy on held-out pictures over all epochs,
             (seeds,); "usable rate", of the search, (seeds,): the largest rate that ends above half of the best accuracy
             on held-out pictures, interpolated between the rates that were tried.
         role: "final" or "twice".
@@ -101,6 +101,8 @@ def values(records: Iterable[Record], arm: str, value: str = "test", role: str =
     found = of_role(records, arm, role)
     if value == "gap":
         return np.array([record["training"] - record["test"] for record in found])
+    if value == "training":
+        return np.array([record["training"] for record in found])
     if value == "curve":
         return np.array([np.mean(record["validation"] or [0.1]) for record in found])
     return np.array([right_answers(record) for record in found])
