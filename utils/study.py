@@ -90,10 +90,10 @@ def values(records: Iterable[Record], arm: str, value: str = "test", role: str =
     Args:
         records: all there are.
         arm: its slug.
-        value: "test", whether each test picture was right, (seeds, pictures); "gap", the accuracy on training pictures
-            minus that on test pictures, (seeds,); "training", the former alone, (seeds,); "curve", the mean accuracy on held-out pictures over all epochs,
-            (seeds,); "usable rate", of the search, (seeds,): the largest rate that ends above half of the best accuracy
-            on held-out pictures, interpolated between the rates that were tried.
+        value: "test", whether each test picture was right, (seeds, pictures); "training", the accuracy on training
+            pictures, (seeds,); "gap", that minus the accuracy on test pictures, (seeds,); "curve", the mean accuracy on
+            held-out pictures over all epochs, (seeds,); "usable rate", of the search, (seeds,): the largest rate that
+            ends above half of the best accuracy on held-out pictures, interpolated between the rates that were tried.
         role: "final" or "twice".
     """
     if value == "usable rate":
