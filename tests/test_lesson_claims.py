@@ -12,10 +12,11 @@ import pytest
 from tools.broken import breakages, broken
 from utils import lessons
 from utils.claims import collect
+from utils.claims.card import html
 from utils.claims.estimates import SEEDS, estimate
 from utils.claims.nulls import null_rate
 from utils.claims.records import DATA_SETS
-from utils.claims.verdicts import HOLDS, NOT, of_interval
+from utils.claims.verdicts import HOLDS, NOT, judge, of_interval
 from utils.claims.words import VALUES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,3 +112,19 @@ def test_the_page_of_the_first_paper_names_claims_that_there_are_and_counts_righ
 
 def test_the_readme_shows_few_claims():
     assert 5 <= sum(made.words.surprising for made in CLAIMS) <= 10
+
+
+# A notebook's column at 150 % zoom on 1280 x 720, in JupyterLab's type: what is left of the screen is 360 pixels high.
+COLUMN = """body {width: 660px; margin: 0; font: 14px/1.6 system-ui, "Segoe UI", Helvetica, Arial, sans-serif}
+p {margin: 0 0 1em} table {font-size: 12px; border-collapse: collapse; margin-bottom: 1em} td, th {padding: .5em}"""
+
+
+@pytest.mark.browser
+def test_every_card_fits_on_a_screen(browser):
+    page, high = browser.new_page(viewport={"width": 700, "height": 480}), {}
+    for made in CLAIMS:
+        now = judge(made.words, next(iter(made.arms.values()))) if made.arms else []
+        page.set_content(f"<style>{COLUMN}</style>{html(made, now, 'CIFAR-10')}")
+        high[made.words.number] = page.evaluate("document.querySelector('div').getBoundingClientRect().height")
+    page.close()
+    assert not {number: height for number, height in high.items() if height > 360}
