@@ -153,6 +153,10 @@ DRAW = {  # four of them with a guess, which is a star
     "matrix": lambda pair, slug: plots.matrix(
         np.array([[0, 0.5], [0, 0.126], [2, 0]]), rows=["a", "b", "c"], columns=["d", "e"], label="v", slug=slug
     ),
+    "intervals": lambda pair, slug: plots.intervals(
+        [("a", (1, np.inf), [(0.5, -1, 2), (2, 1.5, 2.5)]), ("b", (-np.inf, 0), [(-1, -2, 0), (1, 0.5, 1.5)])],
+        names=("one", "two"), xlabel="points", slug=slug,
+    ),
     "cubes": lambda pair, slug: plots.cubes({"a": np.ones((2, 3, 4)), "b": np.zeros((2, 3, 4))}, slug=slug),
     "one_channel": lambda pair, slug: plots.one_channel(slug=slug),
     "network": lambda pair, slug: plots.network(stages=((2, "8 channels"), (3, "16 channels")), slug=slug),
@@ -249,7 +253,7 @@ def test_every_axis_has_a_name(name, drawn):
             together = getattr(ax, f"get_shared_{axis}_axes")()
             shared = [ax, *(other for other in figure.axes if together.joined(ax, other))]
             named = any(getattr(other, f"get_{axis}label")() for other in shared)
-            assert named or (name, axis) == ("bars", "x"), (axis, ax.get_title())
+            assert named or (name, axis) in {("bars", "x"), ("intervals", "y")}, (axis, ax.get_title())
 
 
 @pytest.mark.parametrize("name", STARS)
@@ -518,6 +522,16 @@ def test_cubes_show_the_marked_cells(figures):
     assert sum(patch.get_hatch() is not None for patch in some.patches) == 4
     assert not any(patch.get_hatch() for patch in none.patches)
     assert texts(figures[0]) == ["channels", "places", "pictures"] * 2
+
+
+def test_intervals_lie_over_the_band_in_which_the_claim_would_hold(drawn):
+    figure, _, _ = drawn("intervals")
+    [ax] = figure.axes
+    bands = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in ax.patches]
+    assert [bands[0][0], bands[1][1]] == [1, 0]
+    assert (bands[0][1], bands[1][0]) == (ax.get_xlim()[1], ax.get_xlim()[0])
+    drawn_from_to = [tuple(line.get_xdata()) for line in ax.lines if len(line.get_xdata()) == 2]
+    assert {(-1, 2), (1.5, 2.5), (-2, 0), (0.5, 1.5)} <= set(drawn_from_to)
 
 
 def test_empty_panels_of_cubes_are_left_blank(figures):
