@@ -32,7 +32,7 @@ class Pair:
 def at_both_scales(before: str = "100") -> list[Pair]:
     """Each difference in points that the study has come to the end of, in the order of the claims; errors as `collect`.
 
-    The same is what has the same rule, and what is the only one of its claim in both places.
+    The same is an accuracy on test pictures that has the same rule, or is the only one of its claim in both places.
 
     Args:
         before: only of notebooks whose number is smaller.
@@ -43,12 +43,13 @@ def at_both_scales(before: str = "100") -> list[Pair]:
         now = [each for each in now if each.estimand.show == "points"]
         asked = study.estimands_about(made.words.slug)
         for question, name in asked:
-            alone = len(now) == len(asked) == 1
-            holds = tuple(plan[question]["estimands"][name]["holds"])
+            given, alone = plan[question]["estimands"][name], len(now) == len(asked) == 1
+            holds = tuple(given["holds"])
             once = next((each for each in now if alone or tuple(each.estimand.holds) == holds), None)
             then = known.get(question, {}).get(name)
-            if once is None or then is None:
+            if once is None or then is None or "value" in given:
                 continue
+            now.remove(once)
             found = once.found
             pairs.append(
                 Pair(
