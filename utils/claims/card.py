@@ -117,7 +117,8 @@ def _after_hours(slug: str) -> str:
         questions = ", ".join(dict.fromkeys(question for question, _ in about))
         return f"<p><strong>After hours:</strong> the study has not come to the end of its question “{questions}”.</p>"
     answers = [known["estimands"][question][name] for question, name in about]
-    said = "; ".join(f"{each['what']}: {each['text']} ({each['rule']})" for each in answers)
+    alone = len(answers) == 1  # of several, the table below says of what each is
+    said = "; ".join(f"{each['what'] + ': ' if alone else ''}{each['text']} ({each['rule']})" for each in answers)
     lasts = " At twice the epochs it is another effect." if any(each["lasts"] is False for each in answers) else ""
     epochs = max(each["epochs"] for each in answers)
     return (
@@ -136,6 +137,11 @@ def _details(made: Claim, table: str) -> str:
     if words.protocol:
         parts.append(f"<p>{escape(words.protocol)}</p>")
     parts += [f"<p>{escape(each.what)}: {escape(each.why)}</p>" for each in words.estimands if each.why]
+    known = study.verdicts()
+    if words.slug in known["claims"] and len(asked := study.estimands_about(words.slug)) > 1:
+        answers = [known["estimands"][question][name] for question, name in asked]
+        rows = [(each["what"], each["rule"], each["text"]) for each in answers]
+        parts.insert(1, html_table(("compared after hours", "holds if", ""), rows))
     for arm, grid in words.rates.items():
         tried = ", ".join(f"{rate}: {share:.3g}" for rate, share in grid.items())
         best = max(grid, key=grid.get)
