@@ -17,8 +17,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")  # fmt: skip
 
-# What is out of its frame: every box but things to touch, which scroll (test_touch.py), and those that MathJax builds its
-# signs from (they may be larger than the sign), and in a box that wraps no line, the text itself.
+# What is out of its frame: every box but things to touch, which scroll (test_touch.py), and those that MathJax builds
+# its signs from (they may be larger than the sign), and in a box that wraps no line, the text itself.
 LOOK = """([width, height, figureType, smallest, inAFigure]) => {
   const slide = Reveal.getCurrentSlide(), frame = slide.getBoundingClientRect(), out = [], small = [];
   const inner = e => e.closest("aside, .thing header, .touch, .MathJax_Preview, .MJX_Assistive_MathML, script, style");

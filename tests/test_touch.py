@@ -282,10 +282,10 @@ def test_a_relu_keeps_what_the_formula_says(opened):
 @pytest.mark.browser
 def test_the_explorer_draws_the_records_and_nothing_else(opened):
     runs = {run["name"]: run for run in opened("explorer").evaluate("touch.explorer.compute(touch.explorer.data)")}
-    recorded = study.read_all()
+    there = study.read_all()
     assert len(runs) > 50
     for name, run in runs.items():
-        made = recorded[name]
+        made = there[name]
         assert (study.STUDY.parent / run["file"]).exists()
         assert run["accuracies"] == pytest.approx(made["validation"], abs=1e-4)
         assert run["norms"] == pytest.approx(made["norms"], abs=0.06)
