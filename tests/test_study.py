@@ -28,6 +28,8 @@ from study.text import NORMS, Model, read_text
 from study.training import _estimate_statistics, _parts, code, recompressed, train
 from tools import study as command
 from utils import study
+from utils.claims import at_both_scales
+from utils.claims.verdicts import of_interval
 from utils.data import stand_in
 from utils.lessons import LESSONS, number_of
 
@@ -461,6 +463,27 @@ def test_one_make_study_at_a_time(tmp_path, capsys):
     with FileLock(tmp_path / ".lock"):
         assert command.main(["order"], tiers, tmp_path) == 2
     assert "another `make study` is at work" in capsys.readouterr().err
+
+
+def test_what_both_scales_have_asked_is_paired_once_and_by_the_plans_rule():
+    pairs = at_both_scales()
+    known = study.verdicts()["estimands"]
+    of_accuracies = {
+        (slug, given["text"])
+        for question, estimands in known.items()
+        for slug, given in estimands.items()
+        if "value" not in PLAN.questions[question]["estimands"][slug]
+    }
+    assert len({(pair.number, pair.what) for pair in pairs}) == len(pairs) > 3
+    for pair in pairs:
+        asked = [
+            PLAN.questions[question]["estimands"][slug]
+            for question, estimands in known.items()
+            for slug, given in estimands.items()
+            if (given["value"], given["low"], given["high"]) == pair.hours and (slug, given["text"]) in of_accuracies
+        ]
+        assert tuple(pair.holds) in {tuple(given["holds"]) for given in asked}
+        assert pair.verdicts == tuple(of_interval(found[1:], pair.holds) for found in (pair.minute, pair.hours))
 
 
 def test_the_stored_records_fit_the_plan_and_yield_the_stored_verdicts():

@@ -1,4 +1,4 @@
-/* The axes: which cells share a mean, and what is forgotten of a picture (notebook 12).
+/* The axes: which cells share a mean, and what is forgotten of a picture (notebook 13).
 
    A page embeds it as <div class="touch" data-touch="axes"></div> and, behind it, a script whose src is this file, or
    which holds its text.

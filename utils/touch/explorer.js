@@ -1,4 +1,4 @@
-/* The explorer: every run of the study that was recorded (notebooks 03, 10 and 11).
+/* The explorer: every run of the study that was recorded (notebooks 03 and 10).
 
    A page embeds it as <div class="touch" data-touch="explorer"></div> and, behind it, a script whose src is this file,
    or which holds its text.
