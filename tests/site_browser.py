@@ -84,10 +84,11 @@ class Opened:
     def look(self) -> dict:
         return self.page.evaluate(LOOK)
 
-    def findings(self, source: str) -> list[str]:
-        """What axe finds that is serious or critical: rule, how often, the first place."""
+    def findings(self, source: str, rules: list[str] | None = None) -> list[str]:
+        """What axe finds that is serious or critical, by these rules or all: rule, how often, the first place."""
         self.page.evaluate(source)
-        options = {"resultTypes": ["violations"], "runOnly": {"type": "tag", "values": RULES}}
+        only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": RULES}
+        options = {"resultTypes": ["violations"], "runOnly": only}
         found = self.page.evaluate("options => axe.run(document, options)", options)
         return [
             f"{each['id']} ({each['impact']}, {len(each['nodes'])}): {each['nodes'][0]['html'][:160]}"

@@ -150,6 +150,7 @@ print([name for name in ("torchvision", "PIL", "filelock", "matplotlib") if name
 """
 
 
+@pytest.mark.proof
 def test_two_processes_fill_the_cache_at_once(home, tmp_path):
     """The second one waits, then loads; and whoever finds the cache filled imports nothing slow."""
     command = [sys.executable, "-c", FILL, str(home), str(write_folders(tmp_path / "c10"))]

@@ -304,6 +304,7 @@ def test_results_that_are_none(tmp_path):
             read_results(path)
 
 
+@pytest.mark.proof
 @posix
 def test_torchrun(tmp_path):
     """On a copy of utils/, so that nothing is written into the project's folder of data."""

@@ -338,6 +338,7 @@ print(json.dumps({{"from": utils.__path__[0], "said": said}}))
 """
 
 
+@pytest.mark.proof
 def test_the_checks_say_in_the_archive_what_they_say_here(student, tmp_path):
     """Of every letter and number, and in some lessons of every answer that is code, right or wrong."""
     tried = ["02", "03", "12"]
@@ -377,6 +378,7 @@ print(json.dumps([verdict.state, verdict.message]))
     assert "lessons.packed" not in message
 
 
+@pytest.mark.proof
 def test_the_claims_and_figures_are_there_in_the_archive(student):
     code = """
 import json

@@ -21,6 +21,7 @@ def shell(module: str, *arguments: str, encoding: str = "utf-8") -> subprocess.C
     return subprocess.run(command, capture_output=True, cwd=ROOT, encoding=encoding, env=env)
 
 
+@pytest.mark.proof
 def test_the_shell_gets_the_status_and_question_marks_for_signs_that_it_does_not_have():
     faults = ("utils.layers:FirstBnLayer", "--only", "eps", "--only", "output size")
     done = shell("utils.probes", *faults, encoding="cp1252")

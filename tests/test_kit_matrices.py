@@ -2,7 +2,8 @@
 
 `kit_mutants` has single faults, made by text replacement in three sound layers, by a hand that had not seen the kit;
 `kit_correct` sound layers in as many ways of writing. `kit_causes.toml` says which cause is right for each fault, which
-are missed, and which the kit does not ask for. All of them take ten minutes (`make proofs`); every twentieth is a test.
+are missed, and which the kit does not ask for. All of them take ten minutes (`make proofs`, where their coverage is not
+counted); every sixtieth is a test.
 """
 
 import functools
@@ -56,7 +57,7 @@ def test_the_layers_that_the_faults_are_made_in_are_sound(base):
     assert {f.cause for f in check_normalization(build(sound)).causes} == OWN.get(base, set())
 
 
-@each([m for m in ASKED if m.name in NAMED], 20)
+@each([m for m in ASKED if m.name in NAMED], 60)
 def test_the_cause_of_a_fault_is_named(one):
     assert NAMED[one.name] in causes(one), report(one.name).causes
 
@@ -67,6 +68,7 @@ def test_a_sound_layer_is_not_blamed(one):
 
 
 @pytest.mark.proof
+@pytest.mark.no_cover
 def test_of_all_faults_97_in_100_are_named_and_none_is_passed_over():
     wrong = {m.name: causes(m) for m in ASKED if NAMED.get(m.name) not in causes(m)}
     silent = [m.name for m in ASKED if not causes(m) and not report(m.name).notes]
@@ -76,5 +78,6 @@ def test_of_all_faults_97_in_100_are_named_and_none_is_passed_over():
 
 
 @pytest.mark.proof
+@pytest.mark.no_cover
 def test_of_all_sound_layers_none_is_blamed():
     assert [v.name for v in VARIANTS if not blamed(v).ok] == []

@@ -39,6 +39,7 @@ def test_the_cause_is_named_and_no_other_and_the_probe_that_is_meant_for_it_catc
     assert [finding.cause for finding in report.causes] == [CAUSES[exhibit.fault]]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("layer", museum.STOREROOM, ids=lambda layer: layer.__name__)
 def test_what_is_in_the_storeroom_is_named_too(layer):
     assert [finding.cause for finding in check_batchnorm(layer).causes] == [museum.STOREROOM[layer]]
@@ -66,6 +67,7 @@ MEASURED = {  # which of these were wrong when the original of each published la
 }
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("published", PUBLISHED, ids=lambda published: published.layer.__name__)
 def test_a_published_combination_is_caught_on_all_its_faults(published):
     report = check_batchnorm(published.layer)

@@ -436,6 +436,7 @@ def planted_cells() -> tuple[list, set[int]]:
     return made, set(range(good, len(made)))
 
 
+@pytest.mark.proof
 def test_nbval_on_planted_faults(tmp_path):
     made, faulty = planted_cells()
     nbformat.write(notebook_of(made), tmp_path / "planted.ipynb")

@@ -91,6 +91,7 @@ def test_a_correct_layer_is_blamed_by_none(name):
     assert report.ok, repr(report.details())
 
 
+@pytest.mark.proof
 def test_pytorchs_layer_and_the_finished_ones_pass_every_probe_that_there_is():
     for layer in (nn.BatchNorm2d, layers.BatchNorm2d, partial(layers.BatchNorm2d, momentum=None)):
         taken = () if isinstance(layer, type) else ("PyTorch's own cases",)  # they give a momentum of their own
@@ -307,6 +308,7 @@ def test_random_numbers_dtype_modes_and_the_layer_are_as_before():
     assert not any(p.requires_grad for p in ONE.parameters())
 
 
+@pytest.mark.proof
 def test_it_says_the_same_twice_and_whatever_the_seed(first):
     torch.manual_seed(123)
     again = {result.probe: result for result in check_batchnorm(layers.FirstBatchNorm2d)}

@@ -350,8 +350,9 @@ def test_the_stages_of_make_test(tmp_path):
     command, env = stages["unit tests"]
     assert "not proof and not browser" in command
     assert env == {}  # one file, one worker, all threads
-    there = {path.stem[3:] for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert set(test_tool.LONG_FIRST) <= there
+    assert "tests/test_a.py" in command
+    for order, files in ((test_tool.LONG_FIRST, "notebooks/*.ipynb"), (test_tool.LONG_TESTS_FIRST, "tests/test_*.py")):
+        assert set(order) <= {path.stem.partition("_")[2] for path in ROOT.glob(files)}
 
 
 def test_the_parts_of_make_test():

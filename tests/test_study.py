@@ -140,6 +140,7 @@ def test_an_arm_may_take_another_arms_best_rate_and_searches_for_none():
 # --- the arms
 
 
+@pytest.mark.proof
 @each_arm
 def test_every_arm_trains_and_leaves_a_whole_record(plan, arm, data, monkeypatch):
     monkeypatch.setattr("study.text.STEPS", 3)
@@ -243,7 +244,7 @@ def test_ghosts_are_batches_of_their_own_and_renorm_is_evaluation_with_the_batch
 
 
 def test_two_weights_a_channel_learn_and_no_others(data):
-    run = small("random-two-a-channel")
+    run = small("random-two-a-channel", plan=PLANS[1])
     model = build(run.settings, 0)
     parameters, between = learning(model, run.settings, 0)
     model(torch.randn(8, 3, 32, 32)).square().sum().backward()
@@ -309,6 +310,7 @@ def test_what_was_cut_off_is_done_again_and_a_failure_does_not_stop_the_others(t
     assert started[-1].poll() is not None
 
 
+@pytest.mark.proof
 def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_path, monkeypatch):
     runs = [Run("bn-20", "final", 0.1, seed, PLAN.arms["bn-20"]) for seed in range(6)]
     begun, said = tmp_path / "begun.txt", []

@@ -54,6 +54,9 @@ def uv(*arguments: str | Path, cwd: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+pytestmark = pytest.mark.proof
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
     """The Python of an environment that has both wheels, and finds everything else in the one that runs the tests.

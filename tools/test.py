@@ -31,8 +31,8 @@ CHOICES = {
     "browser": "what is tested in a Chromium or Chrome",
     "lint": "ruff, and the types of the kit",
 }
-# In which order the notebooks start: the long ones first, as measured, and those that are not named here at the end,
-# because the other cores have nothing to do while the last one runs.
+# In which order notebooks, and files of tests, start: the long ones first, as measured, and those that are not named
+# here at the end, because the other cores have nothing to do while the last one runs.
 LONG_FIRST = (
     "what_does_it_do_to_a_network",
     "how_large_a_learning_rate_does_it_buy_and_why",
@@ -54,10 +54,26 @@ LONG_FIRST = (
 )
 
 
-def long_first(paths):
-    """Notebooks in the order of LONG_FIRST, whatever their numbers are."""
-    rank = {words: place for place, words in enumerate(LONG_FIRST)}
-    return sorted(paths, key=lambda path: (rank.get(path.stem[3:], len(rank)), path.name))
+LONG_TESTS_FIRST = (
+    "kit_matrices",
+    "site",
+    "slides",
+    "lab",
+    "handouts",
+    "distributed",
+    "probes",
+    "plots",
+    "tools",
+    "exercises",
+    "study",
+    "museum",
+)
+
+
+def long_first(paths, order=LONG_FIRST):
+    """Notebooks or files of tests in this order, whatever the notebooks' numbers are."""
+    rank = {words: place for place, words in enumerate(order)}
+    return sorted(paths, key=lambda path: (rank.get(path.stem.partition("_")[2], len(rank)), path.name))
 
 
 def parallel(files, available):
@@ -69,7 +85,9 @@ def parallel(files, available):
     workers = max(1, min(files, available))
     if workers == 1:
         return ["-p", "no:xdist"], {}
-    return ["-n", str(workers), "--dist", "loadfile"], {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # By itself xdist would take those files first that have most tests.
+    options = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
+    return options, {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def stages(root, available, only=""):
@@ -84,8 +102,9 @@ def stages(root, available, only=""):
     ]
     if only == "lint":
         return lint
-    options, env = parallel(len(list((root / "tests").glob("test_*.py"))), available)
-    unit = [*python, "pytest", "tests", *options]
+    files = long_first((root / "tests").glob("test_*.py"), LONG_TESTS_FIRST)
+    options, env = parallel(len(files), available)
+    unit = [*python, "pytest", *(path.relative_to(root).as_posix() for path in files), *options]
     if only == "browser":
         return [data, ("in a browser", [*unit, "-m", "browser", "--durations=10"], env)]
     if only == "proofs":
@@ -103,9 +122,7 @@ def stages(root, available, only=""):
         handouts = ("handouts", [*python, "pytest", "build/handouts-test", *compared], notebook_env)
         return [data, of_data, making, handouts]
     paths = [path.relative_to(root).as_posix() for path in paths] or ["notebooks"]  # with no path, pytest takes others
-    # By itself xdist would take those with most cells first.
-    ordered = ["--no-loadscope-reorder"] if "loadfile" in options else []
-    notebooks = ("notebooks", [*python, "pytest", *paths, *compared, *ordered], notebook_env)
+    notebooks = ("notebooks", [*python, "pytest", *paths, *compared], notebook_env)
     if only == "notebooks":
         return [data, of_data, notebooks]
     return [data, *lint, ("unit tests", [*unit, "-m", "not proof and not browser"], env), notebooks]
