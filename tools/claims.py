@@ -32,12 +32,16 @@ PAGE = """# The claims, and what was measured
 {count}.
 
 **How a verdict is reached.** A measured claim names what is compared (the estimand) and the smallest effect that would
-matter. `make claims` runs the arms on CIFAR-10 and on the stand-in, over six seeds or twelve, and computes the estimate
+matter. `make claims` runs the arms on CIFAR-10 and on the stand-in, over six seeds or more, and computes the estimate
 with a 95 % interval: for accuracies over seeds *and* test pictures (two variance components, Satterthwaite's degrees of
 freedom), for ratios of logarithms, for runs that fail Newcombe's interval of their shares. The claim *holds* where the
 whole interval lies where the rule wants it, *does not hold* where none of it does, and is *undecided at this scale*
 otherwise, or where the data sets disagree. A caveat is a further estimand. An identity is shown to rounding; of a fact
 one witness is enough. Each time the notebook runs, the claim is measured again, and fails if it contradicts the record.
+
+**At which rates.** Where arms are trained and compared, each is at its own best rate, from a grid on CIFAR-10's training
+pictures that were held out; the card has the grid. On the stand-in the rates are the same, not searched anew: it asks
+whether a verdict needs these pictures, and where it says otherwise, the verdict is undecided.
 
 **What the rules can see.** *Power* is how often an effect twice as large as the smallest that matters would be found
 with these seeds; where it is low, "undecided" says little. That no rule lets more than 2.5 % of effects pass that are
