@@ -78,7 +78,13 @@ def test_words_are_read_with_what_goes_without_saying(course):
         (HEAD.replace("source", "# source") + GAP, "needs a source"),
         (HEAD.replace("ioffe2015", "nobody1999") + GAP, "no 'nobody1999'; there are: ioffe2015, page"),
         (HEAD.replace("place", "margin") + GAP, "unknown: margin"),
-        (HEAD + GAP + '[slower.rates]\nwith = { "0.1" = 0.3, "0.01" = 0.2 }', "at the edge of its grid, 0.01, 0.1"),
+        *(
+            (
+                HEAD + GAP + f'[slower.{grids}]\nwith = {{ "0.1" = 0.3, "0.01" = 0.2 }}',
+                "at the edge of its grid, 0.01, 0.1",
+            )
+            for grids in ("rates", "rates-on-the-stand-in")
+        ),
         (FACT.replace("sizes = 1", "sizes = 2"), "one arm, with weight 1"),
         (OPEN.replace("decides", "# decides"), "an open question says"),
         ("[slower", "claims.toml"),
@@ -91,8 +97,12 @@ def test_words_that_say_too_little_or_too_much_are_refused(course, text, words):
 
 
 def test_a_rate_inside_its_grid_is_shown(course):
-    course.write(HEAD + GAP + '[slower.rates]\nwith = { "0.1" = 0.3, "0.01" = 0.2, "1" = 0.1 }')
-    assert "with: rate 0.1, by accuracy on held-out training examples" in plain(shown().data["text/html"])
+    grid = 'with = { "0.1" = 0.3, "0.01" = 0.2, "1" = 0.1 }\n'
+    other = grid.replace("0.3", "0.1").replace('"0.01" = 0.2', '"0.03" = 0.2, "0.01" = 0.1')
+    course.write(HEAD + GAP + f"[slower.rates]\n{grid}[slower.rates-on-the-stand-in]\n{other}")
+    card = plain(shown().data["text/html"])
+    assert "with: rate 0.1, by accuracy on held-out training examples" in card
+    assert "with, on the stand-in: rate 0.03, by accuracy on held-out training examples" in card
 
 
 def test_an_unknown_slug_says_which_there_are(course):

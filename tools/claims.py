@@ -39,9 +39,9 @@ whole interval lies where the rule wants it, *does not hold* where none of it do
 otherwise, or where the data sets disagree. A caveat is a further estimand. An identity is shown to rounding; of a fact
 one witness is enough. Each time the notebook runs, the claim is measured again, and fails if it contradicts the record.
 
-**At which rates.** Where arms are trained and compared, each is at its own best rate, from a grid on CIFAR-10's training
-pictures that were held out; the card has the grid. On the stand-in the rates are the same, not searched anew: it asks
-whether a verdict needs these pictures, and where it says otherwise, the verdict is undecided.
+**At which rates.** Where arms are trained and compared, each is at its own best rate, from a grid on training pictures
+of CIFAR-10 that were held out; the card has the grid. On the stand-in the rates are the same, unless a grid there, on
+held-out pictures of its own, would change what the claim says: then each data set has its own, and the card has both.
 
 **What the rules can see.** *Power* is how often an effect twice as large as the smallest that matters would be found
 with these seeds; where it is low, "undecided" says little. That no rule lets more than 2.5 % of effects pass that are

@@ -142,10 +142,11 @@ def _details(made: Claim, table: str) -> str:
         answers = [known["estimands"][question][name] for question, name in asked]
         rows = [(each["what"], each["rule"], each["text"]) for each in answers]
         parts.insert(1, html_table(("compared after hours", "holds if", ""), rows))
-    for arm, grid in words.rates.items():
+    for data_set, arm, grid in ((name, *each) for name, grids in words.rates.items() for each in grids.items()):
         tried = ", ".join(f"{rate}: {share:.3g}" for rate, share in grid.items())
-        best = max(grid, key=grid.get)
-        parts.append(f"<p>{escape(arm)}: rate {best}, by accuracy on held-out training examples ({escape(tried)})</p>")
+        where = f", on the {data_set}" if data_set == "stand-in" else ""
+        best = f"rate {max(grid, key=grid.get)}, by accuracy on held-out training examples"
+        parts.append(f"<p>{escape(arm)}{where}: {best} ({escape(tried)})</p>")
     if made.arms:
         names = list(dict.fromkeys(arm for arms in made.arms.values() for arm in arms))
         rows = [(arm, *(_spread(arms.get(arm)) for arms in made.arms.values())) for arm in names]

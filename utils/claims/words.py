@@ -28,6 +28,7 @@
     [before-or-after-relu.caveats.name]         a further estimand, tested too: if it holds, the claim has a caveat
     [before-or-after-relu.rates]                if searched: arm → rate → accuracy on held-out training examples
     before = { "0.01" = 0.31, "0.03" = 0.36, "0.1" = 0.34 }         the best must not stand at the edge
+    [before-or-after-relu.rates-on-the-stand-in]                    the same there, of arms whose best rate is another
     [before-or-after-relu.broken]               how the experiment is broken each week, see `tools/broken.py`
 
 An open question has `decides` in the place of estimands: what would decide it.
@@ -49,6 +50,7 @@ __all__ = ["KINDS", "Estimand", "Words", "estimand_of", "reference", "references
 KINDS = ("identity", "fact", "measured", "open")
 SAID = ("quote", "paraphrase", "ours")
 SHOWN = ("points", "percent", "times", "number")
+GRIDS = {"rates": "CIFAR-10", "rates-on-the-stand-in": "stand-in"}  # the table of a grid of rates → the data set
 VALUES = ("every", "some")  # scales of what is the same on every machine: each value of an arm, or a witness
 
 
@@ -106,7 +108,7 @@ class Words:
     decides: str
     surprising: bool
     estimands: tuple[Estimand, ...]
-    rates: Mapping[str, Mapping[str, float]]
+    rates: Mapping[str, Mapping[str, Mapping[str, float]]]  # data set → arm → rate → accuracy
 
     @property
     def by(self) -> str:
@@ -138,7 +140,8 @@ def words_of(slug: str) -> Words:
 
 def _words(slug: str, number: str, given: Mapping[str, Any]) -> Words:
     known = {"sentence", "said", "source", "place", "protocol", "kind", "unit", "finding", "decides"}
-    if unknown := set(given) - known - {"surprising", "seeds", "estimands", "caveats", "rates", "broken"}:
+    others = {"surprising", "seeds", "estimands", "caveats", "broken", *GRIDS}
+    if unknown := set(given) - known - others:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
     texts = {name: paragraphs(given.get(name, "")) for name in known}
     kind, estimands = _one_of(given["kind"], KINDS), given.get("estimands", {})
@@ -155,13 +158,14 @@ def _words(slug: str, number: str, given: Mapping[str, Any]) -> Words:
             raise KeyError(needed)
     made = [estimand_of(name, each, kind, False) for name, each in estimands.items()]
     made += [estimand_of(name, each, kind, True) for name, each in given.get("caveats", {}).items()]
-    for arm, grid in given.get("rates", {}).items():
+    rates = {data_set: given.get(name, {}) for name, data_set in GRIDS.items()}
+    for arm, grid in (each for grids in rates.values() for each in grids.items()):
         ordered = sorted(grid, key=float)
         if max(grid, key=grid.get) in (ordered[0], ordered[-1]):
             raise ValueError(f"the best rate of {arm!r} is at the edge of its grid, {', '.join(ordered)}: widen it")
     return Words(
         slug=slug, number=number, surprising=given.get("surprising", False), estimands=tuple(made),
-        rates=given.get("rates", {}), **texts,
+        rates=rates, **texts,
     )  # fmt: skip
 
 
