@@ -24,7 +24,7 @@ ROOMS = {
 FOLDERS = {name: ROOT / ("kit/src/normdoctor" if name == "normdoctor" else name) for name in ROOMS}
 # In utils, a module or package imports only what stands to its left.
 ORDER = (
-    "tables files machine lessons study symptoms progress data layers collapsed synchronized models metrics training "  # noqa: SIM905
+    "tables files machine lessons study symptoms progress data layers synchronized models metrics training "  # noqa: SIM905
     "distributed stats plots touch probes museum exercises claims environment".split()
 )
 MODULES = sorted(set((ROOT / "utils").rglob("*.py")) - {ROOT / "utils" / "__init__.py"})
