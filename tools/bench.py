@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks import layers, pictures, series, steps
 from benchmarks.page import page, table
+from tools.calling import call
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = {
@@ -48,9 +49,4 @@ def main(arguments, root=ROOT):
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print("\n[bench] stopped", file=sys.stderr)
-        sys.exit(130)
+    call("bench", main)

@@ -17,6 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from tools import run
+from tools.calling import call
 from tools.files import between_markers, write
 from utils import lessons
 from utils.claims import Board, board, records
@@ -151,5 +152,4 @@ def main(arguments, root=ROOT):
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")  # the verdicts' signs are in no code page of Windows
-    sys.exit(main(sys.argv[1:]))
+    call("claims", main)

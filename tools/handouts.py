@@ -18,7 +18,6 @@ NAME is the beginning of a file's name: 01, or 03_what.
 
 import argparse
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import nbformat
 from nbformat.v4 import new_markdown_cell
 
 from tools import archive, sheet, slide_texts
+from tools.calling import call
 from tools.run import NotebookFailure, select, write
 from utils.exercises.definitions import Choice, Number, of_notebook
 from utils.lessons import number_of
@@ -170,8 +170,4 @@ def main(arguments, root=ROOT):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print("\n[handouts] stopped", file=sys.stderr)
-        sys.exit(130)
+    call("handouts", main)

@@ -15,6 +15,7 @@ from pathlib import Path
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tools import files, run
+from tools.calling import call
 from tools.renumber import LessonError, Project, move
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,5 +146,4 @@ def main(arguments, root=ROOT):
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")
-    sys.exit(main(sys.argv[1:]))
+    call("lesson", main)

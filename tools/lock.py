@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tools.calling import call
 from tools.files import write
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,4 +64,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    call("lock", main)

@@ -17,6 +17,8 @@ import nbformat
 from nbdime.diffing.notebooks import diff_notebooks, set_notebook_diff_targets
 from nbdime.prettyprint import PrettyPrintConfig, pretty_print_notebook_diff
 
+from tools.calling import call
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -88,5 +90,4 @@ def main(arguments, root=ROOT):
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")
-    sys.exit(main(sys.argv[1:]))
+    call("review", main)

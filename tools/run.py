@@ -26,6 +26,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from tools import files
+from tools.calling import call
 from tools.kernels import OwnKernelManager
 from tools.test import long_first
 from utils.machine import cores
@@ -223,8 +224,4 @@ def main(arguments, folder=ROOT / "notebooks", executed=ROOT / "build" / "execut
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print("\n[run] stopped", file=sys.stderr)
-        sys.exit(130)
+    call("run", main)

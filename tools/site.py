@@ -20,6 +20,7 @@ from pathlib import Path
 import nbformat
 
 from tools import site_board, site_home, site_pages, touch
+from tools.calling import call
 from tools.files import write
 from tools.run import select
 from tools.site_links import PAGES, Links
@@ -198,8 +199,4 @@ def main(arguments, root=ROOT):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print("\n[site] stopped", file=sys.stderr)
-        sys.exit(130)
+    call("site", main)

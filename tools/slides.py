@@ -20,6 +20,7 @@ from pathlib import Path
 import nbformat
 
 from tools import deck_index, plans, quiz, slide_texts
+from tools.calling import call
 from tools.deck_motif import motif
 from tools.deck_scales import STAR
 from tools.decks import COURSE, cut
@@ -170,8 +171,4 @@ def main(arguments, root=ROOT):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print("\n[slides] stopped", file=sys.stderr)
-        sys.exit(130)
+    call("slides", main)

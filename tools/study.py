@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from study import check, records, schedule, verdicts
 from study.plan import PlanError, load_plan
+from tools.calling import call
 from tools.files import between_markers, write
 from utils.study import STUDY, TIERS, read_all
 
@@ -119,9 +120,4 @@ def compare(plan, done, count):
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")  # what is asked has letters that are in no code page of Windows
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print("\n[study] stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    call("study", main, "stopped; the same command goes on from here")

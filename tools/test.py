@@ -19,6 +19,7 @@ import sys
 import time
 from pathlib import Path
 
+from tools.calling import call
 from utils.machine import cores
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,8 +153,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print("[test] stopped", file=sys.stderr)
-        sys.exit(130)
+    call("test", main)
