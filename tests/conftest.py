@@ -1,9 +1,11 @@
 """Fixtures that several files of tests share; a test gets them only if it asks for them."""
 
-import deck_browser
+import os
+
 import pytest
 from claim_lessons import course  # noqa: F401
 
+from tools.browser import chromium, executable
 from utils.data import download, loading
 
 
@@ -28,9 +30,9 @@ def home(isolated, tmp_path):
 
 @pytest.fixture(scope="module")
 def browser():
-    """A Chromium or Chrome; without one, the test is skipped."""
-    pytest.importorskip("playwright", reason="pip install -e '.[slides]'")
-    if not deck_browser.executable():
-        pytest.skip("no Chromium and no Chrome here (BROWSER_FOR_TESTS=/path/to/it names one)")
-    with deck_browser.chromium() as opened:
+    """A Chromium or Chrome; without one, the test is skipped, or fails where BROWSER_TESTS says required."""
+    if not executable():
+        missing = pytest.fail if os.environ.get("BROWSER_TESTS") == "required" else pytest.skip
+        missing("no Chromium and no Chrome (BROWSER_FOR_TESTS=/path/to/it names one), or pip install -e '.[slides]'")
+    with chromium() as opened:
         yield opened

@@ -3,19 +3,15 @@ network, slide after slide with one key."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from page_browser import Opened
 
 WIDTH, HEIGHT = 1280, 720
 SMALLEST, IN_A_FIGURE = 20, 14  # pixels: the smallest type on a slide, and in a picture on it
 WORDS = 150  # the most on a slide; on that of the exercises, twice as many
 FIGURE_TYPE = 18.9  # pixels: the type of a figure in its own size (17 points at 80 dots an inch, see utils.plots)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")  # fmt: skip
 
 # What is out of its frame: every box but things to touch, which scroll (test_touch.py), and those that MathJax builds
 # its signs from (they may be larger than the sign), and in a box that wraps no line, the text itself.
@@ -52,40 +48,13 @@ LOOK = """([width, height, figureType, smallest, inAFigure]) => {
 }"""
 
 
-def executable() -> str | None:
-    """The browser to test with: what BROWSER_FOR_TESTS names, or the first Chromium or Chrome that is installed."""
-    return os.environ.get("BROWSER_FOR_TESTS") or next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-@contextmanager
-def chromium() -> Iterator:
-    """A headless browser; as root it cannot have its sandbox."""
-    from playwright.sync_api import sync_playwright
-
-    options = [*QUIET, *(["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=options)
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
-class Opened:
-    """A deck in a page of its own, with no network; `asked` is what it asked for all the same."""
+class Deck(Opened):
+    """A deck in a window of the size that decks are drawn for."""
 
     def __init__(self, browser, path: Path):
-        self.asked, self.errors = [], []
-        self.context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, offline=True)
-        self.context.on("request", self.note)
-        self.page = self.context.new_page()
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(path.as_uri())
+        # The console is not heeded: MathJax 2 asks for a font at about:blank, which a file may not.
+        super().__init__(browser, path.as_uri(), heeded=(), viewport={"width": WIDTH, "height": HEIGHT})
         self.page.wait_for_function("window.Reveal && Reveal.isReady()", timeout=30_000)
-
-    def note(self, request) -> None:
-        if not request.url.startswith(("file:", "data:", "about:")):
-            self.asked.append(request.url)
 
     def slides(self) -> Iterator[dict]:
         """What there is to see on each slide, all its fragments shown, from first to last, by the → key alone."""
@@ -102,16 +71,13 @@ class Opened:
 
 def problems(browser, path: Path) -> tuple[list[dict], list[str]]:
     """A deck's slides as seen, and what is wrong with them, each with its slide."""
-    deck = Opened(browser, path)
-    try:
+    with Deck(browser, path) as deck:
         seen = list(deck.slides())
         found = [f"it asks for {url}" for url in deck.asked] + [f"an error: {error}" for error in deck.errors]
         if [slide["index"] for slide in seen] != list(range(len(seen))):
             found.append(f"the → key leads through {[slide['index'] for slide in seen]}")
         if not deck.formulas() and any(slide["raw"] for slide in seen):
             found.append("no formula was typeset")
-    finally:
-        deck.context.close()
     for number, slide in enumerate(seen, 1):
         found += [f"slide {number}: out of its frame: {what}" for what in slide["out"]]
         found += [f"slide {number}: too small: {what}" for what in slide["small"]]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.resources
 import importlib.util
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
+
+from page_browser import Opened
 
 WIDTHS = {"phone": (360, 780), "laptop": (1366, 860), "4K": (3840, 2160)}
 HEAVIEST, HOME = 3_000_000, 500_000  # bytes of a page with all that it shows
@@ -45,40 +46,24 @@ def axe() -> str | None:
     return importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 
 
-class Opened:
-    """A page of the site in a context of its own, with no network.
-
-    Attributes:
-        page: Playwright's.
-        asked: what it asked another host for.
-        errors: what its scripts complained about.
-        weight: the bytes of all that it loaded.
-    """
+class OnSite(Opened):
+    """A page of the site, in a window of this size and a scheme."""
 
     def __init__(self, browser, address: str, scheme: str = "light", width: int = 1366, height: int = 860, **options):
-        self.asked, self.errors, self.weight = [], [], 0
-        self.context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, offline=True, **options
-        )
-        self.context.on("request", self.note)
-        self.page = self.context.new_page()
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda told: self.errors.append(told.text) if told.type == "error" else None)
-        self.page.goto(address, timeout=120_000)
+        super().__init__(browser, address, viewport={"width": width, "height": height}, color_scheme=scheme, **options)
 
-    def note(self, request) -> None:
-        if request.url.startswith("file:"):
-            path = Path(unquote(request.url.removeprefix("file://").partition("?")[0]))
-            self.weight += path.stat().st_size if path.is_file() else 0
-        elif not request.url.startswith(("data:", "about:", "blob:")):
-            self.asked.append(request.url)
+    @property
+    def weight(self) -> int:
+        """The bytes of all that it loaded."""
+        paths = [Path(unquote(file.removeprefix("file://").partition("?")[0])) for file in self.files]
+        return sum(path.stat().st_size for path in paths if path.is_file())
 
     def settle(self) -> None:
         """Wait until formulas are typeset and pictures, also those further down, are there."""
         self.page.evaluate("document.querySelectorAll('img').forEach(e => { e.loading = 'eager'; })")
-        self.page.wait_for_function("[...document.images].every(e => e.complete)", timeout=120_000)
+        self.page.wait_for_function("[...document.images].every(e => e.complete)")
         if self.page.evaluate("!!document.querySelector('.math.notranslate')"):
-            self.page.wait_for_function("window.MathJax && MathJax.Hub && MathJax.isReady", timeout=120_000)
+            self.page.wait_for_function("window.MathJax && MathJax.Hub && MathJax.isReady")
             self.page.evaluate("new Promise(done => MathJax.Hub.Queue(() => done()))")
 
     def look(self) -> dict:
@@ -105,22 +90,12 @@ class Opened:
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 
 
-@contextmanager
-def opened(browser, *arguments, **options):
-    """A page, closed behind its use; arguments as `Opened`."""
-    page = Opened(browser, *arguments, **options)
-    try:
-        yield page
-    finally:
-        page.context.close()
-
-
 def dead_links(site: Path, seen: dict[str, dict]) -> list[str]:
     """Links inside the site that lead nowhere: to no file, or to no anchor of a page that was seen.
 
     Args:
         site: its folder.
-        seen: page → what `Opened.look` says of it.
+        seen: page → what `OnSite.look` says of it.
     """
     found = []
     for page, look in seen.items():

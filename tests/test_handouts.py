@@ -467,7 +467,7 @@ def test_the_page_says_what_a_student_looks_up():
 
 
 def test_without_a_browser_the_page_is_left_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(sheet, "browser", lambda: None)
+    monkeypatch.setattr(sheet, "executable", lambda: None)
     assert "left out" in sheet.write(tmp_path)
     assert not (tmp_path / sheet.PLACE).exists()
 

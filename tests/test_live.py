@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-import deck_browser
 import pytest
 import torch
 import torch.nn.functional as F
+from page_browser import Opened
 from torch import nn
 
+from tools.browser import chromium
 from utils.plots.style import THEMES
 
 LIVE = Path(__file__).resolve().parent.parent / "docs/live"
@@ -25,7 +26,6 @@ PAGE = LIVE / "index.html"
 SCRIPTS = ("network.js", "drawing.js", "live.js")
 WIDTH, CLASSES, BATCH, STEPS = 16, 3, 32, 20
 STILL_STEPS = 300
-PATIENCE = 120_000  # milliseconds: a machine that tests has other things to do
 
 # network.js does what PyTorch does below; arrays come back as lists.
 LEARN = """([depth, normalized, rate, momentum, steps]) => {
@@ -103,21 +103,10 @@ def test_without_scripts_there_is_a_still():
 @contextmanager
 def opened(browser, path=PAGE, **options):
     """The page from its file, without a network: it must ask for nothing, and its console must have nothing to say."""
-    wrong = []
-    context = browser.new_context(offline=True, **{"viewport": {"width": 1100, "height": 1100}, **options})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
-    context.on(
-        "request", lambda asked: asked.url.startswith(("file:", "blob:", "data:")) or wrong.append(f"asks: {asked.url}")
-    )
-    page.goto(path.as_uri())
-    try:
-        yield page
-        assert not wrong
-    finally:
-        context.close()
+    heeded = ("error", "warning")
+    with Opened(browser, path.as_uri(), heeded, **{"viewport": {"width": 1100, "height": 1100}, **options}) as it:
+        yield it.page
+        assert not it.asked + it.errors
 
 
 def until(page, what):
@@ -493,7 +482,7 @@ DRAW = """() => {
 
 def main() -> None:
     """Write the still into the page; say how fast the page is."""
-    with deck_browser.chromium() as browser:
+    with chromium() as browser:
         with opened(browser, reduced_motion="reduce") as page:
             shares, _ = after(page, STILL_STEPS)
             still = page.evaluate(DRAW).replace(" %", "\u00a0%")

@@ -10,10 +10,9 @@ import shutil
 import nbformat
 import pytest
 import yaml
-from deck_browser import chromium, executable
 from nbformat.v4 import new_code_cell, new_output
 from notebook_rules import NOTEBOOKS, ROOT
-from site_browser import HEAVIEST, HOME, RESULTS, WIDTHS, axe, dead_links, opened
+from site_browser import HEAVIEST, HOME, RESULTS, WIDTHS, OnSite, axe, dead_links
 
 from tools import site, site_board, site_home, site_notebooks
 from tools.site_links import PAGES, Links
@@ -174,16 +173,6 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(built):
-    if executable() is None:
-        if os.environ.get("BROWSER_TESTS") == "required":
-            pytest.fail("no Chromium and no Chrome")
-        pytest.skip("no Chromium and no Chrome")
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def pages(built):
     """The pages of the site; decks have tests of their own."""
     names = sorted(path.relative_to(built).as_posix() for path in built.rglob("*.html"))
@@ -195,7 +184,7 @@ def seen(browser, built, pages):
     """page → what there is on it, with its weight, what it asked for and what its scripts complained about."""
     found = {}
     for name in pages:
-        with opened(browser, (built / name).as_uri()) as page:
+        with OnSite(browser, (built / name).as_uri()) as page:
             page.settle()
             found[name] = page.look() | {"weight": page.weight, "asked": page.asked, "errors": page.errors}
     return found
@@ -240,7 +229,7 @@ def test_pages_are_light(seen):
     [("running mean", "Glossary"), ("Expected more than 1 value per channel", "The index of symptoms")],
 )
 def test_the_search_finds(browser, built, words, found):
-    with opened(browser, (built / "index.html").as_uri()) as page:
+    with OnSite(browser, (built / "index.html").as_uri()) as page:
         page.page.fill(".sidebar-search", words)
         page.page.keyboard.press("Enter")
         page.page.wait_for_selector("#search-results li a", timeout=60_000)
@@ -253,7 +242,7 @@ def test_the_search_finds(browser, built, words, found):
 def predicting(browser, built):
     """The page of notebook 03, which has guesses."""
     [path] = (built / "notebooks").glob("03_*.html")
-    with opened(browser, path.as_uri()) as page:
+    with OnSite(browser, path.as_uri()) as page:
         yield page.page
 
 
@@ -291,10 +280,10 @@ def test_a_link_to_a_hidden_card_shows_it_and_a_button_shows_all(predicting):
 @in_a_browser
 def test_without_scripts_and_on_paper_everything_is_shown(browser, built):
     [path] = (built / "notebooks").glob("03_*.html")
-    with opened(browser, path.as_uri(), java_script_enabled=False) as page:
+    with OnSite(browser, path.as_uri(), java_script_enabled=False) as page:
         assert page.page.locator("form.guess:visible").count() == 0
         assert page.page.locator(".card.claim").first.is_visible()
-    with opened(browser, path.as_uri()) as page:
+    with OnSite(browser, path.as_uri()) as page:
         page.page.emulate_media(media="print")
         assert page.page.locator(".card.claim").first.is_visible()
         assert not page.page.locator(".sidebar-drawer").is_visible()
@@ -302,14 +291,14 @@ def test_without_scripts_and_on_paper_everything_is_shown(browser, built):
 
 @in_a_browser
 def test_the_board_filters_by_menu_by_word_and_by_address(browser, built):
-    with opened(browser, (built / "claims.html").as_uri() + "?verdict=open") as page:
+    with OnSite(browser, (built / "claims.html").as_uri() + "?verdict=open") as page:
         shown = page.page.locator(".board > li:visible")
         assert shown.count() == sum(made.verdict == "open" for made in board().claims)
         page.page.select_option("[name=verdict]", "")
         page.page.fill("form.filters [name=text]", "internal covariate shift")
         assert 0 < shown.count() < 10
         assert "internal+covariate+shift" in page.page.url
-    with opened(browser, (built / "symptoms.html").as_uri()) as page:
+    with OnSite(browser, (built / "symptoms.html").as_uri()) as page:
         page.page.fill("form.filters [name=text]", "inplace")
         assert page.page.locator(".symptoms > li:visible").count() >= 1
 
@@ -319,7 +308,7 @@ def test_the_board_filters_by_menu_by_word_and_by_address(browser, built):
 @pytest.mark.parametrize("width", [360, 1366])
 def test_the_keyboard_reaches_everything_and_sees_where_it_is(browser, built, pages, name, width):
     name = next(page for page in pages if page.startswith(name))
-    with opened(browser, (built / name).as_uri(), width=width) as page:
+    with OnSite(browser, (built / name).as_uri(), width=width) as page:
         page.settle()
         wanted = page.page.evaluate(
             "[...document.querySelectorAll('a[href], button, input, select, summary')].filter(e => e.checkVisibility("
@@ -334,7 +323,7 @@ def test_the_keyboard_reaches_everything_and_sees_where_it_is(browser, built, pa
 
 @in_a_browser
 def test_on_a_phone_the_keyboard_opens_and_closes_the_menu(browser, built):
-    with opened(browser, (built / "index.html").as_uri(), width=360) as page:
+    with OnSite(browser, (built / "index.html").as_uri(), width=360) as page:
         page.page.locator("label.nav-overlay-icon").focus()
         page.page.keyboard.press("Enter")
         page.page.wait_for_function("document.querySelector('.sidebar-drawer').getBoundingClientRect().left >= 0")
@@ -347,7 +336,7 @@ def test_on_a_phone_the_keyboard_opens_and_closes_the_menu(browser, built):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_figures_follow_the_theme_and_its_button(browser, built, scheme):
     [path] = (built / "notebooks").glob("03_*.html")
-    with opened(browser, path.as_uri(), scheme) as page:
+    with OnSite(browser, path.as_uri(), scheme) as page:
         schemes = "[...document.querySelectorAll('.figure img')].map(e => getComputedStyle(e).colorScheme)"
         assert set(page.page.evaluate(schemes)) == {scheme}
         for _ in range(3):
@@ -362,7 +351,7 @@ def test_axe_finds_nothing_serious(browser, built, pages):
         pytest.skip("axe-core: pip install axe-playwright-python")
     found = {}
     for name in pages:
-        with opened(browser, (built / name).as_uri(), "light") as page:
+        with OnSite(browser, (built / name).as_uri(), "light") as page:
             page.settle()
             page.page.evaluate("document.querySelector('.show-all')?.click()")
             found[name] = page.findings(source)
@@ -383,7 +372,7 @@ def test_screenshots_at_three_widths_for_eyes(browser, built):
     for name in names:
         for called, (width, height) in WIDTHS.items():
             for scheme in SCHEMES:
-                with opened(browser, (built / name).as_uri(), scheme, width, height) as page:
+                with OnSite(browser, (built / name).as_uri(), scheme, width, height) as page:
                     page.settle()
                     assert page.look()["wide"] <= 0, (name, called)
                     target = folder / f"{name.rpartition('/')[2][:-5][:12]}-{called}-{scheme}.png"

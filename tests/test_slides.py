@@ -23,7 +23,10 @@ PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADh
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name[:2])
 installed = all(importlib.util.find_spec(package) for package, _, _ in slides.ASSETS.values())
-needs_assets = pytest.mark.skipif(not installed, reason="reveal.js and MathJax: pip install -e '.[slides]'")
+needs_assets = pytest.mark.skipif(
+    not installed and os.environ.get("BROWSER_TESTS") != "required",  # where a browser is, decks are opened
+    reason="reveal.js and MathJax: pip install -e '.[slides]'",
+)
 
 
 def markdown(source, kind="slide"):
@@ -604,15 +607,6 @@ def test_a_missing_package_and_a_text_that_means_nothing_are_told(tmp_path, monk
 # --- in a browser
 
 
-@pytest.mark.browser
-def test_ci_has_a_browser():
-    """So that the tests below are not skipped where they must not be: .ci/run asks for them."""
-    if os.environ.get("BROWSER_TESTS") == "required":
-        assert installed
-        assert importlib.util.find_spec("playwright")
-        assert deck_browser.executable()
-
-
 def deck_of(folder, question):
     """A notebook's deck, by the words of its question: its number may change."""
     [path] = [path for path in NOTEBOOKS if path.stem[3:] == question]
@@ -631,65 +625,61 @@ def test_a_deck_without_a_network(browser, folder, path):
 @pytest.mark.browser
 @needs_assets
 def test_formulas_are_typeset(browser, folder):
-    deck = deck_browser.Opened(browser, deck_of(folder, "what_must_the_gradient_know"))
-    assert deck.formulas() > 20
-    assert deck.page.evaluate("document.querySelectorAll('.slides .MathJax').length") == deck.formulas()
-    deck.context.close()
+    with deck_browser.Deck(browser, deck_of(folder, "what_must_the_gradient_know")) as deck:
+        assert deck.formulas() > 20
+        assert deck.page.evaluate("document.querySelectorAll('.slides .MathJax').length") == deck.formulas()
 
 
 @pytest.mark.browser
 @needs_assets
 def test_the_speakers_view(browser, folder):
-    deck = deck_browser.Opened(browser, deck_of(folder, "what_does_it_do_to_a_network"))
-    deck.page.evaluate("Reveal.slide(5)")
-    notes = deck.page.evaluate("Reveal.getCurrentSlide().querySelector('aside.notes').innerText").strip()
-    with deck.context.expect_page() as opened:
-        deck.page.keyboard.press("s")
-    view = opened.value
-    view.wait_for_function("document.querySelector('.speaker-controls-notes .value')?.innerText.trim()")
-    said = view.inner_text(".speaker-controls-notes .value")
-    assert len(notes) > 80
-    assert notes.split()[:12] == said.split()[:12]
-    deck.page.keyboard.press("ArrowRight")
-    view.wait_for_function("said => !document.querySelector('.speaker-controls-notes .value').innerText.includes(said)",
-                           arg=said[:60])  # fmt: skip
-    assert deck.asked == []
-    deck.context.close()
+    with deck_browser.Deck(browser, deck_of(folder, "what_does_it_do_to_a_network")) as deck:
+        deck.page.evaluate("Reveal.slide(5)")
+        notes = deck.page.evaluate("Reveal.getCurrentSlide().querySelector('aside.notes').innerText").strip()
+        with deck.context.expect_page() as opened:
+            deck.page.keyboard.press("s")
+        view = opened.value
+        view.wait_for_function("document.querySelector('.speaker-controls-notes .value')?.innerText.trim()")
+        said = view.inner_text(".speaker-controls-notes .value")
+        assert len(notes) > 80
+        assert notes.split()[:12] == said.split()[:12]
+        deck.page.keyboard.press("ArrowRight")
+        said_no_longer = "said => !document.querySelector('.speaker-controls-notes .value').innerText.includes(said)"
+        view.wait_for_function(said_no_longer, arg=said[:60])
+        assert deck.asked == []
 
 
 @pytest.mark.browser
 @needs_assets
 def test_pointing_at_a_scale(browser, folder):
     """The star goes where one points, the next slide shows it again, and the → key goes on as before."""
-    deck = deck_browser.Opened(browser, deck_of(folder, "what_does_it_do_to_a_network"))
-    page = deck.page
-    page.evaluate("Reveal.slide(Reveal.getSlides().findIndex(slide => slide.querySelector('.ruler')))")
-    box = page.locator("section.present .ruler input").first.bounding_box()
-    page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
-    star = page.locator("section.present .ruler .star")
-    assert abs(star.bounding_box()["x"] + star.bounding_box()["width"] / 2 - box["x"] - 0.8 * box["width"]) < 12
-    page.keyboard.press("ArrowRight")
-    page.wait_for_selector("section.present .guessed:not([hidden])")
-    assert deck.errors == []
-    deck.context.close()
+    with deck_browser.Deck(browser, deck_of(folder, "what_does_it_do_to_a_network")) as deck:
+        page = deck.page
+        page.evaluate("Reveal.slide(Reveal.getSlides().findIndex(slide => slide.querySelector('.ruler')))")
+        box = page.locator("section.present .ruler input").first.bounding_box()
+        page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
+        star = page.locator("section.present .ruler .star")
+        assert abs(star.bounding_box()["x"] + star.bounding_box()["width"] / 2 - box["x"] - 0.8 * box["width"]) < 12
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector("section.present .guessed:not([hidden])")
+        assert deck.errors == []
 
 
 @pytest.mark.browser
 @needs_assets
 def test_all_slides_at_once(browser, folder):
-    deck = deck_browser.Opened(browser, deck_of(folder, "what_does_it_do_to_a_network"))
-    page = deck.page
-    page.keyboard.press("o")
-    assert page.locator("dialog.all[open] li > a").count() == page.evaluate("Reveal.getTotalSlides()")
-    thumb = page.locator("dialog.all .thumb").nth(3)
-    assert thumb.bounding_box()["width"] > 300
-    thumb.click()
-    assert page.evaluate("Reveal.getIndices().h") == 3
-    assert not page.locator("dialog.all[open]").count()
-    page.click("[data-key=all]")
-    page.keyboard.press("Escape")
-    assert not page.locator("dialog.all[open]").count()
-    deck.context.close()
+    with deck_browser.Deck(browser, deck_of(folder, "what_does_it_do_to_a_network")) as deck:
+        page = deck.page
+        page.keyboard.press("o")
+        assert page.locator("dialog.all[open] li > a").count() == page.evaluate("Reveal.getTotalSlides()")
+        thumb = page.locator("dialog.all .thumb").nth(3)
+        assert thumb.bounding_box()["width"] > 300
+        thumb.click()
+        assert page.evaluate("Reveal.getIndices().h") == 3
+        assert not page.locator("dialog.all[open]").count()
+        page.click("[data-key=all]")
+        page.keyboard.press("Escape")
+        assert not page.locator("dialog.all[open]").count()
 
 
 @pytest.mark.browser
@@ -722,23 +712,21 @@ def test_on_paper_each_slide_has_a_page_and_its_notes_one(browser, folder):
 @pytest.mark.browser
 @needs_assets
 def test_the_speakers_clock_knows_the_plan(browser, folder):
-    deck = deck_browser.Opened(browser, folder / "lecture.html")
-    timings = deck.page.evaluate("Reveal.getSlidesAttributes().map(slide => +slide['data-timing'])")
-    assert all(timings)
-    assert sum(timings) - 1 == deck.page.evaluate("Reveal.getConfig().totalTime") == 3000
-    deck.context.close()
+    with deck_browser.Deck(browser, folder / "lecture.html") as deck:
+        timings = deck.page.evaluate("Reveal.getSlidesAttributes().map(slide => +slide['data-timing'])")
+        assert all(timings)
+        assert sum(timings) - 1 == deck.page.evaluate("Reveal.getConfig().totalTime") == 3000
 
 
 @pytest.mark.browser
 @needs_assets
 def test_landmarks(browser, folder):
     """One main, inside nothing that takes its meaning away; one h1; no empty header in a table."""
-    deck = deck_browser.Opened(browser, deck_of(folder, "why_does_it_fail_in_eval_mode"))
-    assert deck.page.evaluate("document.querySelectorAll('main, [role=main]').length") == 1
-    assert deck.page.evaluate("document.querySelector('main').parentElement.tagName") == "BODY"
-    assert deck.page.evaluate("document.querySelectorAll('h1').length") == 1
-    assert deck.page.evaluate("[...document.querySelectorAll('th')].filter(e => !e.textContent.trim()).length") == 0
-    deck.context.close()
+    with deck_browser.Deck(browser, deck_of(folder, "why_does_it_fail_in_eval_mode")) as deck:
+        assert deck.page.evaluate("document.querySelectorAll('main, [role=main]').length") == 1
+        assert deck.page.evaluate("document.querySelector('main').parentElement.tagName") == "BODY"
+        assert deck.page.evaluate("document.querySelectorAll('h1').length") == 1
+        assert deck.page.evaluate("[...document.querySelectorAll('th')].filter(e => !e.textContent.trim()).length") == 0
 
 
 @pytest.mark.browser

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 import torch
+from page_browser import Opened
 from torch import nn
 
 from tools import touch as maker
@@ -171,7 +172,7 @@ def test_an_unknown_option_is_named(capsys):
 @pytest.fixture
 def opened(browser, tmp_path):
     """Opens a page with these things in it, from a folder and without a network; a page that fails fails the test."""
-    contexts, errors = [], []
+    pages = []
 
     def open_page(*names, width=1100, scheme="light", inline=False):
         maker.build(tmp_path)
@@ -179,18 +180,14 @@ def opened(browser, tmp_path):
         path = tmp_path / f"{'-'.join(names)}.html"
         style = f"color-scheme: {scheme}; background: {THEMES['paper'][scheme == 'dark']}"
         path.write_text(f'<!doctype html><meta charset="utf-8"><body style="{style}">{body}', encoding="utf-8")
-        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, reduced_motion="reduce")
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda asked: asked.url.startswith(("file:", "data:")) or errors.append(asked.url))
-        page.goto(path.as_uri())
-        return page
+        size = {"width": width, "height": 900}
+        pages.append(Opened(browser, path.as_uri(), viewport=size, reduced_motion="reduce"))
+        return pages[-1].page
 
     yield open_page
-    for context in contexts:
-        context.close()
-    assert not errors
+    for page in pages:
+        page.context.close()
+        assert not page.asked + page.errors
 
 
 def same(found, wanted: torch.Tensor) -> None:
@@ -478,12 +475,9 @@ def test_without_scripts_there_is_a_still(browser, tmp_path):
     path = tmp_path / "page.html"
     maker.build(tmp_path)
     path.write_text(touch.embed("batch", tmp_path.as_uri()), encoding="utf-8")
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(path.as_uri())
-    page.locator("summary").click()
-    box = page.locator("img").bounding_box()
-    context.close()
+    with Opened(browser, path.as_uri(), java_script_enabled=False) as opened:
+        opened.page.locator("summary").click()
+        box = opened.page.locator("img").bounding_box()
     assert box["width"] > 300
     assert box["height"] > 100
 

@@ -6,14 +6,13 @@ A Chromium or Chrome prints it, with the course's own fonts, on one side of A4. 
 """
 
 import base64
-import importlib.util
-import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
-__all__ = ["SheetError", "browser", "page", "printed", "write"]
+from tools.browser import chromium, executable
+
+__all__ = ["SheetError", "page", "printed", "write"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE, PLACE = "docs/symbols.md", "build/handouts/symbols.pdf"
@@ -23,7 +22,6 @@ FONTS = {  # file in utils/plots/fonts → what CSS calls it
     "CourseSans-Italic": "font-family: Course; font-style: italic",
     "CourseMono-Regular": "font-family: CourseMono",
 }
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CSS = """
 @page { size: A4; margin: 13mm 14mm 11mm }
 html { font: 9.6pt/1.3 Course, sans-serif; color: #111 }
@@ -65,31 +63,20 @@ def page(text, fonts):
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}<footer>{foot}</footer></body></html>\n'
 
 
-def browser():
-    """The browser that prints, the first Chromium or Chrome there is; None without one, or without playwright."""
-    if importlib.util.find_spec("playwright") is None:
-        return None
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-def printed(html, executable):
-    """A page of HTML as a PDF; as root the browser cannot have its sandbox.
+def printed(html):
+    """A page of HTML as a PDF.
 
     Raises:
         SheetError: it takes more than one side, or the browser fails.
     """
-    from playwright.sync_api import Error, sync_playwright
+    from playwright.sync_api import Error
 
-    as_root = hasattr(os, "getuid") and os.getuid() == 0
-    options = ["--disable-background-networking", *(["--no-sandbox"] if as_root else [])]
     try:
-        with sync_playwright() as playwright:
-            opened = playwright.chromium.launch(executable_path=executable, args=options)
-            sheet = opened.new_page(offline=True)
+        with chromium() as browser:
+            sheet = browser.new_page(offline=True)
             sheet.set_content(html)
             sheet.evaluate("document.fonts.ready")
             made = sheet.pdf(prefer_css_page_size=True, print_background=True, tagged=True)
-            opened.close()
     except Error as error:
         raise SheetError(f"the browser failed: {str(error).splitlines()[0]}") from error
     pages = len(re.findall(rb"/Type\s*/Page\b", made))
@@ -104,10 +91,10 @@ def write(root=ROOT):
     Raises:
         SheetError: as in `printed`.
     """
-    if (executable := browser()) is None:
+    if executable() is None:
         return f'{PLACE} was left out: it takes a Chromium or Chrome, and python -m pip install -e ".[slides]"'
     html = page((root / SOURCE).read_text("utf-8"), ROOT / "utils" / "plots" / "fonts")
-    made = printed(html, executable)
+    made = printed(html)
     (root / PLACE).parent.mkdir(parents=True, exist_ok=True)
     (root / PLACE).write_bytes(made)
     return f"{PLACE}: symbols and pitfalls, one page for paper"

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
+from tools.browser import chromium, executable
+from tools.calling import call
 from tools.files import write
-from tools.sheet import browser
 from utils.touch import THINGS, TouchError
 from utils.touch.made import FOLDER, built, colors, stylesheet
 from utils.touch.recorded import as_script
@@ -87,23 +88,17 @@ def stills() -> dict[str, str]:
     Raises:
         TouchError: there is none.
     """
-    if not browser():
-        raise TouchError("the stills need a Chromium or a Chrome")
-    from playwright.sync_api import sync_playwright
-
-    options = ["--no-sandbox", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=browser(), args=options)
-        found = {name: still(name, opened) for name in THINGS}
-        opened.close()
-    return found
+    if not executable():
+        raise TouchError("the stills need a Chromium or a Chrome, and playwright")
+    with chromium() as browser:
+        return {name: still(name, browser) for name in THINGS}
 
 
-def still(name: str, opened, width: int = 1100) -> str:
+def still(name: str, browser) -> str:
     """The first figure of a thing, drawn by itself in this browser, as an SVG that follows the reader's theme."""
     style = f"svg{{color-scheme:light dark;font-size:16px;background:var(--paper);{colors()}}}"
     style += "".join(re.findall(r"(?<=\})svg[^{}]*\{[^}]*\}", stylesheet()))
-    page = opened.new_page(viewport={"width": width, "height": 900})
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
     page.set_content(f'<div class="touch" data-touch="{name}"></div><script>{built(name)}</script>')
     for text in SHOWN[name]:
         page.locator(f"button:text-is('{text}'), label:text-is('{text}')").first.click()
@@ -136,4 +131,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    call("touch", main)
