@@ -369,28 +369,28 @@ def test_a_curve_that_cannot_be_drawn_has_no_label(figures):
 
 
 def test_runs_are_smoothed_by_a_running_mean(figures):
-    y = np.random.default_rng(0).normal(size=(3, 30))
-    plots.runs([Line("a", WITH, y, shade=1)], ylabel="loss", slug=SLUG, window=10)
+    y = np.random.default_rng(0).normal(size=(3, 50))
+    plots.runs([Line("a", WITH, y, shade=1)], ylabel="loss", slug=SLUG)
     (ax,) = figures[0].axes
     (line,) = curves(ax)
-    means = np.array([[row[k - 10 : k].mean() for k in range(10, 31)] for row in y])
-    np.testing.assert_array_equal(line.get_xdata(), np.arange(10, 31))
+    means = np.array([[row[k - 20 : k].mean() for k in range(20, 51)] for row in y])
+    np.testing.assert_array_equal(line.get_xdata(), np.arange(20, 51))
     np.testing.assert_allclose(line.get_ydata(), np.median(means, 0), atol=1e-12)
     assert line.get_color() == COLORS[WITH][1]
     assert len(ax.collections) == 1
     assert (ax.get_xlabel(), ax.get_yscale()) == ("training step", "linear")
-    assert ax.get_ylabel() == "loss\n(mean of 10 steps)"
+    assert ax.get_ylabel() == "loss\n(mean of 20 steps)"
 
 
 # --- distributions, training, pictures -------------------------------------------------------------------------------
 
 
 def test_the_signal_of_both_networks(pair, figures):
-    plots.signal(*pair, slug=SLUG, step=2)
+    plots.signal(*pair, slug=SLUG)
     left, right, last = figures[0].axes
     assert [left.get_title(), right.get_title()] == ["without normalization", "with normalization"]
     for line, stats, kind in zip(curves(last), pair, (WITHOUT, WITH), strict=True):
-        np.testing.assert_allclose(line.get_ydata(), stats.spread[2])
+        np.testing.assert_allclose(line.get_ydata(), stats.spread[0])
         assert line.get_color() == COLORS[kind][0]
     assert last.get_yscale() == "log"
     assert sorted(texts(figures[0])) == ["with", "without"]
@@ -398,7 +398,7 @@ def test_the_signal_of_both_networks(pair, figures):
 
 def test_histograms_mark_the_mean_of_each_row(figures):
     groups = {"a": np.array([[0.0, 1.0, 5.0], [2.0, 2.0, 2.0]]), "b": np.arange(12.0).reshape(3, 4)}
-    plots.histograms(groups, kinds=[WITHOUT, WITH], rows=["channel", "image"], xlabel="value", slug=SLUG, bins=5)
+    plots.histograms(groups, kinds=[WITHOUT, WITH], rows=["channel", "image"], xlabel="value", slug=SLUG)
     for ax, (title, values), kind, row in zip(
         figures[0].axes, groups.items(), (WITHOUT, WITH), ("channel", "image"), strict=True
     ):
@@ -447,11 +447,11 @@ def test_the_cockpit(pair, drawn):
         assert (top.get_xlim(), top.get_ylim()) == (bottom.get_xlim(), bottom.get_ylim()), "a pair shares its axes"
 
 
-def test_the_layer_in_the_cockpit(pair, figures):
-    plots.cockpit(*pair, slug=SLUG, layer=-2)
+def test_the_layer_in_the_cockpit_is_the_last(pair, figures):
+    plots.cockpit(*pair, slug=SLUG)
     ax = figures[0].axes[1]
-    assert ax.get_title() == f"values of layer {DEPTH - 1}"
-    shares = pair[0].histogram[:, -2].T
+    assert ax.get_title() == f"values of layer {DEPTH}"
+    shares = pair[0].histogram[:, -1].T
     np.testing.assert_allclose(ax.images[0].get_array().compressed(), np.log10(shares[shares > 0]), rtol=1e-6)
 
 

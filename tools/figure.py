@@ -11,9 +11,9 @@ TARGET = ROOT / "docs" / "signal.svg"
 SLUG = "signal-through-twenty-layers"
 
 
-def stored_figure(root=ROOT):
+def stored_figure():
     """The SVG that the cell of this figure has stored in notebook 00."""
-    [path] = select(root / "notebooks", ["00"])
+    [path] = select(ROOT / "notebooks", ["00"])
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if f'"{SLUG}"' in cell.source]
     outputs = [o for cell in cells for o in cell.get("outputs", [])]
     pictures = [o["data"]["image/svg+xml"] for o in outputs if "image/svg+xml" in o.get("data", {})]

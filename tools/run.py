@@ -98,7 +98,7 @@ def without_paths(text, root):
     return text
 
 
-def normalise(notebook, root=ROOT):
+def normalise(notebook):
     """Brings an executed notebook into the form that is committed; a NotebookFailure if it cannot be."""
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata.pop("widgets", None)
@@ -123,7 +123,7 @@ def normalise(notebook, root=ROOT):
             if output["output_type"] == "execute_result":
                 output["execution_count"] = cell.execution_count
             if output["output_type"] == "error":
-                output["traceback"] = [without_paths(line, root) for line in output["traceback"]]
+                output["traceback"] = [without_paths(line, ROOT) for line in output["traceback"]]
         cell.outputs = [] if cell.metadata.get("store_output") is False else coalesce(outputs)
     return notebook
 

@@ -140,7 +140,7 @@ def verdicts(path: Path = STUDY / "verdicts.json") -> Mapping[str, Any]:
         raise ValueError(f"{path.name} is not what `make study` writes ({error}): run it again") from error
 
 
-def estimands_about(slug: str, path: Path = PLAN) -> list[tuple[str, str]]:
+def estimands_about(slug: str) -> list[tuple[str, str]]:
     """(question, slug) of the estimands that a claim rests on after hours, whether they are done or not."""
-    asked = read_plan(path)["questions"]
+    asked = read_plan()["questions"]
     return [(q, e) for q in asked for e, given in asked[q]["estimands"].items() if slug in given.get("claims", [])]

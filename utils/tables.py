@@ -10,13 +10,12 @@ class Markup(str):
     """HTML that is to stand in a cell as it is; every other text is escaped."""
 
 
-def html_table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table whose first column names the rows. A header without any text is left out.
 
     Args:
         header: of the columns; an empty text makes no header of its column.
         rows: of cells; a `Markup` stands as it is.
-        caption: what the table is about, in a line above it.
     """
     left = ' style="text-align:left"'
     head = "".join(f'<th scope="col"{left}>{_cell(name)}</th>' if name else "<td></td>" for name in header)
@@ -24,8 +23,7 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: st
         f'<tr><th scope="row"{left}>{_cell(first)}</th>{"".join(f"<td{left}>{_cell(text)}</td>" for text in rest)}</tr>'
         for first, *rest in rows
     )
-    above = f"<caption{left}>{escape(caption)}</caption>" if caption else ""
-    return f"<table>{above}{f'<thead><tr>{head}</tr></thead>' if any(header) else ''}<tbody>{body}</tbody></table>"
+    return f"<table>{f'<thead><tr>{head}</tr></thead>' if any(header) else ''}<tbody>{body}</tbody></table>"
 
 
 def _cell(text: str) -> str:

@@ -109,13 +109,13 @@ def page(made: Claim) -> str:
     return next(path.name for path in (lessons.LESSONS.parent / "notebooks").glob(f"{number}_*.ipynb"))
 
 
-def holm(claims: Iterable[Claim], level: float = 1 - LEVEL) -> set[str]:
+def holm(claims: Iterable[Claim]) -> set[str]:
     """The slugs of the decided claims that survive the correction for all measured ones (Holm, 1979)."""
     measured = [c for c in claims if c.words.kind == "measured" and c.arms]
     found = sorted((c.p, c.words.slug) for c in measured if c.verdict in (HOLDS, NOT))
     surviving = set()
     for place, (p, slug) in enumerate(found):
-        if p > level / (len(measured) - place):
+        if p > (1 - LEVEL) / (len(measured) - place):
             break
         surviving.add(slug)
     return surviving

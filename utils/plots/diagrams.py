@@ -66,7 +66,6 @@ def graph(
 def network(
     *,
     stages: Sequence[tuple[int, str]] = ((20, "20 layers of 32 channels"),),
-    norm: str = "norm",
     norm_first: bool = True,
     slug: str | None = None,
 ) -> None:
@@ -74,11 +73,10 @@ def network(
 
     Args:
         stages: (layers, what they are) of each stage, from the first to the last; their layers are drawn smaller.
-        norm: how the normalization is called.
         norm_first: whether it stands before the ReLU.
         slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
     """
-    layers = {WITHOUT: ["conv", "ReLU"], WITH: ["conv", norm, "ReLU"] if norm_first else ["conv", "ReLU", norm]}
+    layers = {WITHOUT: ["conv", "ReLU"], WITH: ["conv", "norm", "ReLU"] if norm_first else ["conv", "ReLU", "norm"]}
     right = 2.5 + 0.52 * sum(count for count, _ in stages) + 0.3 * len(stages)
     with drawing(17):
         figure, axes = subplots(1, 1, 17, 6)
@@ -101,7 +99,7 @@ def network(
             x, before, previous = right + 4.3, "", pictures
             for word in layers[kind]:
                 x += 1.3 + 0.12 * (len(before) + len(word)) if before else 0  # so that an arrow fits between
-                part = box(ax, x, y, word, kind if word == norm else "")
+                part = box(ax, x, y, word, kind if word == "norm" else "")
                 if before:
                     arrow(ax, previous, part)
                 previous, before = part, word

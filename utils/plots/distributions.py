@@ -17,31 +17,27 @@ if TYPE_CHECKING:
 
 __all__ = ["heat", "histograms", "signal"]
 
+BINS = 60  # of each histogram
+
 
 def signal(
-    without: ActivationStats,
-    with_: ActivationStats,
-    *,
-    slug: str | None = None,
-    step: int = 0,
-    guess: float | None = None,
+    without: ActivationStats, with_: ActivationStats, *, slug: str | None = None, guess: float | None = None
 ) -> None:
-    """A signal on its way through two networks at one step: every layer's values, then their spread across images.
+    """A signal on its way through two networks, at the first recorded step: values, then their spread across images.
 
     Args:
         without, with_: recordings of two networks of the same depth with histograms of the same bins.
         slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
-        step: which recorded step.
         guess: the learner's guess of the last layer's spread without normalization; None draws nothing.
     """
     with drawing(19):
         figure, axes = subplots(1, 3, 19, 6.6, width_ratios=[1, 1, 1.2])
         pairs = ((WITHOUT, without), (WITH, with_))
         for ax, (kind, stats) in zip(axes[0, :2], pairs, strict=True):
-            heat(ax, stats.histogram[step], stats.bin_edges, kind, x0=0.5)
+            heat(ax, stats.histogram[0], stats.bin_edges, kind, x0=0.5)
             ax.set(xlabel="layer", ylabel="value of an activation", title=f"{kind} normalization")
             layer_ticks(ax, len(stats.names))
-        lines = [Line(kind, kind, stats.spread[step]) for kind, stats in pairs]
+        lines = [Line(kind, kind, stats.spread[0]) for kind, stats in pairs]
         steps = {line.look: number for number, line in enumerate(lines, start=1)}
         for line in lines:
             draw(axes[0, 2], line, steps[line.look])
@@ -78,7 +74,6 @@ def histograms(
     xlabel: str,
     rows: Sequence[str],
     slug: str | None = None,
-    bins: int = 60,
     guess: tuple[float, int] | None = None,
 ) -> None:
     """One panel a group: its rows of values as histograms above each other, with a bar at each row's mean.
@@ -89,7 +84,6 @@ def histograms(
         rows: for each panel, what a row is.
         xlabel: what the values are.
         slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
-        bins: of each histogram, from its least value to all but the last thousandth.
         guess: (value, row) that the learner guessed in the last panel; None draws nothing.
     """
     with drawing(7.2 * len(groups)):
@@ -99,8 +93,9 @@ def histograms(
             values = np.asarray(values, dtype=float)
             parts = []
             for row in reversed(range(len(values))):
-                # Edges of its own for each row: so a row that is moved and stretched keeps its form exactly.
-                edges = np.linspace(values[row].min(), np.quantile(values[row], 0.999), bins + 1)
+                # Edges of its own for each row, from its least value to all but the last thousandth: so a row that is
+                # moved and stretched keeps its form exactly.
+                edges = np.linspace(values[row].min(), np.quantile(values[row], 0.999), BINS + 1)
                 counts = np.histogram(values[row], edges)[0].astype(float)
                 parts.append(ax.stairs(row + 0.9 * counts / counts.max(), edges, baseline=row, fill=True,
                                        color=look(kind).color, alpha=0.75))  # fmt: skip

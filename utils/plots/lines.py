@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 NOTE = 0.9  # size of what is said under a figure, of its other letters
+WINDOW = 20  # steps over which a run is smoothed
 GAP = 0.088  # between the middles of two labels, as a share of the axes' height
 
 
@@ -109,19 +110,18 @@ def layer_lines(
         show(figure, slug)
 
 
-def runs(
-    lines: Sequence[Line], *, ylabel: str, slug: str | None = None, window: int = 20, xlabel: str = "training step"
-) -> None:
-    """Curves over training steps, smoothed by a running mean over `window` steps; a band spans the seeds."""
+def runs(lines: Sequence[Line], *, ylabel: str, slug: str | None = None) -> None:
+    """Curves over training steps, smoothed by a running mean over `WINDOW` steps; a band spans the seeds."""
     smoothed = []
     for line in lines:
         y = np.atleast_2d(np.asarray(line.y, dtype=float))
-        if y.shape[1] < window:
-            raise ValueError(f"{line.label!r} has {y.shape[1]} steps, fewer than the window of {window}")
-        kernel = np.ones(window) / window
+        if y.shape[1] < WINDOW:
+            raise ValueError(f"{line.label!r} has {y.shape[1]} steps, fewer than the window of {WINDOW}")
+        kernel = np.ones(WINDOW) / WINDOW
         mean = np.stack([np.convolve(row, kernel, mode="valid") for row in y])
-        smoothed.append(Line(line.label, line.kind, mean, np.arange(window, y.shape[1] + 1), line.shade))
-    layer_lines({"": smoothed}, ylabel=f"{ylabel}\n(mean of {window} steps)", xlabel=xlabel, slug=slug, log=False)
+        smoothed.append(Line(line.label, line.kind, mean, np.arange(WINDOW, y.shape[1] + 1), line.shade))
+    ylabel = f"{ylabel}\n(mean of {WINDOW} steps)"
+    layer_lines({"": smoothed}, ylabel=ylabel, xlabel="training step", slug=slug, log=False)
 
 
 def steps_of(panels: Mapping[str, Sequence[Line]]) -> dict[Look, int]:

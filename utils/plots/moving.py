@@ -45,13 +45,12 @@ STYLE = """
 
 
 def histogram_over_steps(
-    without: ActivationStats, with_: ActivationStats, *, layer: int = -1, every: int = 2, slug: str | None = None
+    without: ActivationStats, with_: ActivationStats, *, every: int = 2, slug: str | None = None
 ) -> None:
-    """The values of one layer while two networks train: a histogram that moves, without normalization and with it.
+    """The values of the last layer while two networks train: a histogram that moves, without normalization and with it.
 
     Args:
         without, with_: recordings of two networks over the same steps, with histograms of the same bins.
-        layer: whose values.
         every: show each n-th recorded step.
         slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
     """
@@ -60,9 +59,9 @@ def histogram_over_steps(
         figure, axes = subplots(1, 2, 14, 5.4, sharey=True)
         rows = []
         for ax, stats, kind in zip(axes[0], (without, with_), (WITHOUT, WITH), strict=True):
-            heights = stats.histogram[:, layer] ** 0.5  # the root: a bin with a hundredth is still seen
+            heights = stats.histogram[:, -1] ** 0.5  # the root: a bin with a hundredth is still seen
             ax.set(xlim=stats.bin_edges[[0, -1]], ylim=(0, 1.02), title=f"{kind} normalization",
-                   xlabel=f"value in layer {layer % len(stats.names) + 1}")  # fmt: skip
+                   xlabel=f"value in layer {len(stats.names)}")  # fmt: skip
             ax.set_yticks(np.sqrt([0, 0.04, 0.25, 1]), ["0", "4 %", "25 %", "100 %"])
             rows.append((ax, stats.bin_edges, heights, kind))
         axes[0, 0].set_ylabel("share of the values")

@@ -34,26 +34,21 @@ def images(pictures: Tensor, labels: Sequence[str], *, slug: str | None = None, 
         show(figure, slug)
 
 
-def company(
-    picture: Tensor, companies: Sequence[Tensor], answers: Sequence[str], *, slug: str | None = None, shown: int = 6
-) -> None:
+def company(picture: Tensor, companies: Sequence[Tensor], answers: Sequence[str], *, slug: str | None = None) -> None:
     """One picture, each time in another batch, and what the network makes of it there.
 
     Args:
         picture: uint8, (3, H, W).
-        companies: for each batch the other pictures, uint8, (N, 3, H, W).
+        companies: for each batch the other pictures, uint8, (N, 3, H, W), of which the first six are drawn.
         answers: for each batch, what the network says of the one picture.
         slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
-        shown: how many of the others are drawn.
     """
     if len(companies) != len(answers):
         raise ValueError(f"each batch has an answer; given: {len(companies)} batches, {len(answers)} answers")
-    columns = shown + 2
-    with drawing(1.75 * columns):
-        figure, axes = subplots(len(companies), columns, 1.75 * columns, 2.1 * len(companies),
-                                width_ratios=[1] * (columns - 1) + [1.9])  # fmt: skip
+    with drawing(14):
+        figure, axes = subplots(len(companies), 8, 14, 2.1 * len(companies), width_ratios=[1] * 7 + [1.9])
         for number, (row, others, answer) in enumerate(zip(axes, companies, answers, strict=True)):
-            for ax, shown_picture in zip(row, [picture, *others[:shown]], strict=False):
+            for ax, shown_picture in zip(row, [picture, *others[:6]], strict=False):
                 ax.imshow(shown_picture.permute(1, 2, 0).numpy(), interpolation="none")
                 ax.set(xticks=[], yticks=[])
                 ax.grid(False)

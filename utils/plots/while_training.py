@@ -16,36 +16,27 @@ TITLES = ("mean ± spread\nacross images", "values of layer {}", "dead channels"
 PANELS = ("signal", "values", "dead", "gradient")
 
 
-def cockpit(
-    without: ActivationStats,
-    with_: ActivationStats,
-    *,
-    slug: str | None = None,
-    layer: int = -1,
-    names: tuple[str, str] = ("WITHOUT", "WITH"),
-) -> None:
+def cockpit(without: ActivationStats, with_: ActivationStats, *, slug: str | None = None) -> None:
     """What happened in a network while it trained: without normalization on top, with it below.
 
     Columns: the mean of each layer ± its spread across images, at the first recorded step (dotted) and the last; the
-    distribution of one layer's values over the steps; the share of dead channels; the norm of the gradient, which
+    distribution of the last layer's values over the steps; the share of dead channels; the norm of the gradient, which
     travels from the last layer to the first.
 
     Args:
         without, with_: recordings of two networks of the same depth over the same number of steps.
         slug: of the figure, under which `lessons/` has its alternative text; None for one of your own.
-        layer: the layer in the heat map.
-        names: of the two rows.
     """
     with drawing(18):
         figure, axes = subplots(2, len(PANELS), 18, 9.4, sharex="col", sharey="col")
-        for row, stats, kind, name in zip(axes, (without, with_), (WITHOUT, WITH), names, strict=True):
+        for row, stats, kind in zip(axes, (without, with_), (WITHOUT, WITH), strict=True):
             for ax, panel in zip(row, PANELS, strict=True):
-                _panel(ax, panel, stats, kind, layer)
-            row[0].annotate(name, (0, 0.5), xycoords="axes fraction", xytext=(-4.6 * size_of_type(), 0), rotation=90,
-                            textcoords="offset points", va="center", ha="center", fontweight="bold",
+                _panel(ax, panel, stats, kind)
+            row[0].annotate(kind.upper(), (0, 0.5), xycoords="axes fraction", xytext=(-4.6 * size_of_type(), 0),
+                            rotation=90, textcoords="offset points", va="center", ha="center", fontweight="bold",
                             color=look(kind).color, annotation_clip=False)  # fmt: skip
         for i, (panel, title) in enumerate(zip(PANELS, TITLES, strict=True)):
-            axes[0, i].set_title(title.format(layer % len(without.names) + 1), fontsize=size_of_type())
+            axes[0, i].set_title(title.format(len(without.names)), fontsize=size_of_type())
             axes[1, i].set_xlabel("training step" if panel == "values" else "layer")
             if i:  # a slide introduces one column after the other
                 for ax in axes[:, i]:
@@ -55,11 +46,11 @@ def cockpit(
         show(figure, slug)
 
 
-def _panel(ax, panel: str, stats: ActivationStats, kind: str, layer: int) -> None:
+def _panel(ax, panel: str, stats: ActivationStats, kind: str) -> None:
     x, style = np.arange(1, len(stats.names) + 1), look(kind)
     if panel == "values":
         every = stats.steps[1] - stats.steps[0] if len(stats.steps) > 1 else 1
-        heat(ax, stats.histogram[:, layer], stats.bin_edges, kind, x0=stats.steps[0], column=every)
+        heat(ax, stats.histogram[:, -1], stats.bin_edges, kind, x0=stats.steps[0], column=every)
         ax.set_ylabel("activation")
         return
     values = {"signal": stats.mean, "dead": stats.dead, "gradient": stats.gradient_norm}[panel]
