@@ -28,7 +28,7 @@ from utils.touch import touched
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TAGS = {"setup", "exercise", "exercise-check", "solution", "hide-input", "nbval-ignore-output", "raises-exception"}
-SLIDES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
+SLIDES = {"slide", "subslide", "skip", "notes", "-"}
 METADATA = {"tags", "slideshow", "jupyter", "store_output"}
 FILES = {"claims": "claims.toml", "exercises": "exercises.toml", "figures": "figures.toml"}
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

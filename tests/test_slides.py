@@ -84,7 +84,7 @@ Note: Ask.
 Note: Look
 twice.
 
-<!-- cell c4, show none, whole, hero, ask, misunderstanding 2 -->
+<!-- cell c4, show none, hero, ask, misunderstanding 2 -->
 
 <!-- cell c3, build -->
 
@@ -123,7 +123,7 @@ def test_what_is_said_stands_under_a_cells_id(place):
     assert slide_texts.read(path, five_cells()) == {
         "c1": slide_texts.SlideText(text="## Short\n\n- a word", remark="Ask."),
         "c2": slide_texts.SlideText(remark="Look\ntwice.", show="both", lines=(2, 3)),
-        "c4": slide_texts.SlideText(show="none", whole=True, hero=True, guide=("ask", "misunderstanding 2")),
+        "c4": slide_texts.SlideText(show="none", hero=True, guide=("ask", "misunderstanding 2")),
         "c3": slide_texts.SlideText(
             text="> What?",
             remark="Wait.",
@@ -151,7 +151,7 @@ def test_what_is_said_stands_under_a_cells_id(place):
         ("<!-- cell c1 -->\n\nx\n\n<!-- cell c1 -->\n\ny", "cell c1: it has two sections"),
         ("<!-- cell c1 -->\n\n<!-- cell c2 -->\n\ny", "cell c1: nothing is said about it"),
         ("## Early\n\n<!-- cell c1 -->\n\nx", '"## Early" stands under no cell'),
-        ("<!-- cell c1, hero -->", "cell c1: whole, hero and lines to build are for code"),
+        ("<!-- cell c1, hero -->", "cell c1: hero and lines to build are for code"),
         ("<!-- cell c2, show code, build -->", "cell c2: build needs show code or show both, and lines"),
         ("<!-- cell c2, show output, build 1-2 -->", "cell c2: build needs show code or show both"),
         (
@@ -187,14 +187,13 @@ def test_the_title_is_the_question_and_what_stands_under_it_is_for_the_speaker()
 def test_what_begins_a_slide_what_goes_on_and_what_is_left_out():
     one, two = cut(
         markdown("## One"), markdown("More.", "-"), markdown("Not this.", "skip"), markdown("Say this.", "notes"),
-        code("x = 1", "skip"), markdown("## Two", "subslide"), markdown("Later.", "fragment"),
+        code("x = 1", "skip"), markdown("## Two", "subslide"),
     )  # fmt: skip
     assert "One" in shown(one)
     assert "More." in shown(one)
     assert "Not this" not in shown(one) + one.told()
     assert "Say this." in one.told()
-    assert re.search('class="fragment" data-fragment-index="0"><div class="text"><p>Later', shown(two))
-    assert not two.told()
+    assert (two.heading, two.told()) == ("Two", "")
 
 
 def test_a_text_of_its_own_a_remark_and_the_whole_text_for_the_speaker():
@@ -270,8 +269,7 @@ def test_a_list_and_paragraphs_come_one_after_another_the_first_from_the_start()
 
 
 STEPS = """<?xml version="1.0"?>
-<svg class="course-figure" role="img" width="9" height="4" viewBox="0 0 9 4"><title>It falls.</title>
-<style>@media (prefers-color-scheme: dark) {.course-figure {--ink: white}}</style><path d="M0 0"/>
+<svg class="course-figure" role="img" width="9" height="4" viewBox="0 0 9 4"><path d="M0 0"/>
 <g class="step" data-step="4" id="a"/><g data-step="2" class="line step"/><g class="step" data-step="4"/></svg>"""
 
 
@@ -279,31 +277,28 @@ def test_a_drawing_comes_step_by_step_and_tells_nothing():
     """Steps may be numbered anyhow, several may come together; who cannot see it is told no more than the others."""
     (slide,) = cut(
         markdown("## Look: $\\gamma$"),
-        code("plot()", "-", [drawn(svg=STEPS, figure="it")]), markdown("End.", "fragment"),
+        code("plot()", "-", [drawn(svg=STEPS, figure="it")]),
     )  # fmt: skip
     html = shown(slide)
     assert '<svg class="course-figure" viewBox="0 0 9 4" role="img" aria-label="Figure: Look: γ">' in html
     assert 'class="step fragment" data-fragment-index="1" data-step="4" id="a"' in html
     assert 'class="line step fragment" data-fragment-index="0"' in html
     assert html.count('data-fragment-index="1"') == 2
-    assert 'data-fragment-index="2"><div class="text"><p>End.' in html
     assert "falls" not in html
     assert "xml version" not in html
-    assert "prefers-color-scheme" not in html
     assert PICTURE not in html
     assert slide.kind == "figure"
 
 
-def test_a_drawing_that_comes_at_once_a_picture_and_one_that_moves():
+def test_a_picture_and_a_drawing_that_moves():
     moving = new_output(
         "display_data", {"text/html": '<div><svg role="img"/><script>go()</script></div>', "image/png": PICTURE},
         metadata={"moving": True},
     )  # fmt: skip
-    at_once, picture, moves = cut(
-        code("a", outputs=[drawn(svg=STEPS)]), code("b", outputs=[drawn()]), code("c", outputs=[moving, folded()]),
-        c1={"text": "## A", "whole": True}, c2={"text": "## B"}, c3={"text": "## C"},
+    picture, moves = cut(
+        code("b", outputs=[drawn()]), code("c", outputs=[moving, folded()]),
+        c1={"text": "## B"}, c2={"text": "## C"},
     )  # fmt: skip
-    assert "fragment" not in shown(at_once)
     assert f'<img alt="Figure: B" src="data:image/png;base64,{PICTURE}">' in shown(picture)
     assert '<figure><div><svg role="img" aria-label="Figure: C"/><script>go()</script></div></figure>' in shown(moves)
     assert "falls" not in shown(moves)

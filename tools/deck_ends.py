@@ -34,7 +34,7 @@ def verdicts(notebook, deck):
                 f'<td class="verdict" style="color: {color}"><span>{sign}</span> {verdict(made)}</td></tr>'
             )
         head = "".join(f'<th scope="col">{name}</th>' for name in ("no.", "what is said", "we found"))
-        slide.put(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+        slide.parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
         slide.notes = ["\n".join(f"- {made.words.number}: {made.finding}" for made in shown)]
         slides.append(slide)
     return slides
@@ -52,7 +52,7 @@ def quiz(questions, deck):
             f'<li><p class="question">{inline(question)}</p>'
             f'<p class="answer fragment" data-fragment-index="{i}">{inline(answer)}</p></li>'
         )
-    slide.put(f"<ol>{''.join(rows)}</ol>")
+    slide.parts.append(f"<ol>{''.join(rows)}</ol>")
     slide.later = len(questions)
     slide.notes = ["From the guide. Let them write before you show the answers."]
     return [slide]
@@ -111,5 +111,5 @@ def closing(deck, last, idea, ahead, shown):
     slide.notes = [f"**The idea.** {idea}"] if idea else []
     slide.ahead = inline(ahead) if ahead else ""
     if shown:
-        slide.put(shown)
+        slide.parts.append(shown)
     return slide

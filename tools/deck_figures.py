@@ -5,12 +5,10 @@ from html import escape
 
 __all__ = ["figure", "is_figure"]
 
-KINDS = ("image/svg+xml", "image/png", "image/gif")
+KINDS = ("image/svg+xml", "image/png")
 ROOT = re.compile(r"<svg\b(?P<words>[^>]*)>", re.DOTALL)
 LOST = re.compile(r"""\s(?:width|height|role|aria-[\w-]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
-TOLD = re.compile(r"<(title|desc|metadata)\b.*?</\1>", re.DOTALL)  # it would say what is to be guessed
 STEP = re.compile(r'<g\b(?=[^>]*\bclass="(?P<class>[^"]*\bstep\b[^"]*)")(?=[^>]*\bdata-step="(?P<step>\d+)")[^>]*>')
-DARK = re.compile(r"@media\s*\(\s*prefers-color-scheme:\s*dark\s*\)")
 
 
 def is_figure(output):
@@ -34,21 +32,19 @@ def figure(output, name, first=0, whole=False):
     """
     data, count = output.data, 0
     if moves(output):
-        shown = DARK.sub("@media not all", data["text/html"])
-        shown = re.sub(r'role="img"(?! aria)', f'role="img" aria-label="{escape(name)}"', shown, count=1)
+        shown = re.sub(r'role="img"(?! aria)', f'role="img" aria-label="{escape(name)}"', data["text/html"], count=1)
     elif "image/svg+xml" in data:
         shown, count = drawing(data["image/svg+xml"], name, first, whole)
     else:
-        kind = next(kind for kind in KINDS if kind in data)
-        shown = f'<img alt="{escape(name)}" src="data:{kind};base64,{data[kind].replace(chr(10), "")}">'
+        shown = f'<img alt="{escape(name)}" src="data:image/png;base64,{data["image/png"].replace(chr(10), "")}">'
     return f"<figure>{shown}</figure>", count
 
 
 def drawing(svg, name, first, whole):
-    """An SVG to stand in a page: as large as its room, named, light as a deck is, its steps as fragments."""
+    """An SVG to stand in a page: as large as its room, named, its steps as fragments."""
     start = ROOT.search(svg)
     words = LOST.sub("", start["words"])
-    inside = DARK.sub("@media not all", TOLD.sub("", svg[start.end() :]))
+    inside = svg[start.end() :]
     order = {step: i for i, step in enumerate(sorted({int(match["step"]) for match in STEP.finditer(inside)}))}
     if not whole:
 

@@ -35,7 +35,7 @@ class Slide:
         self.parts, self.later, self.scales, self.guessed = [], 0, (), ""
         self.remarks, self.notes, self.seconds, self.label = [], [], 0, ""
 
-    def text(self, text, kind="-", build=False):
+    def text(self, text, build=False):
         """Put Markdown on it; a first heading becomes the slide's."""
         found = HEADING.match(text)
         if found and not self.heading:
@@ -45,7 +45,7 @@ class Slide:
             self.label, text = "Predict", PREDICT.sub("> ", text)
         if text.strip():
             html = markdown(text)
-            self.put(f'<div class="text">{self.built(html) if build else html}</div>', kind)
+            self.parts.append(f'<div class="text">{self.built(html) if build else html}</div>')
 
     def built(self, html):
         """A text whose list items, or without a list its paragraphs, come one after another, but for the first."""
@@ -60,14 +60,7 @@ class Slide:
         self.later += max(0, len(rest) - 1)
         return "".join(made)
 
-    def put(self, html, kind="-"):
-        """Put HTML on it: there from the start, or if its cell is a fragment, later."""
-        if kind == "fragment":
-            html = f'<div class="fragment" data-fragment-index="{self.later}">{html}</div>'
-            self.later += 1
-        self.parts.append(html)
-
-    def code(self, code, outputs, told, kind="-"):
+    def code(self, code, outputs, told):
         """Put code on it, and what a cell puts out."""
         printed = "".join(output.text for output in outputs if output.output_type == "stream")
         above = [re.sub(r"<[^>]+>", "", part) for part in self.parts if part.startswith('<div class="text"')]
@@ -77,31 +70,29 @@ class Slide:
             blocks = [(begin - margin, end - margin) for begin, end in told.blocks]
             html = highlighted(code, blocks, self.later)
             self.later += len(blocks)
-            self.put(f'<div class="code" style="font-size: {size}px" tabindex="-1">{html}</div>', kind)
+            self.parts.append(f'<div class="code" style="font-size: {size}px" tabindex="-1">{html}</div>')
         for output in outputs:
-            self.output(output, size, told.whole, kind)
+            self.output(output, size)
 
-    def output(self, output, size, whole=False, kind="-"):
+    def output(self, output, size):
         """Put something on it that a cell puts out."""
         data = output.get("data", {})
         if is_figure(output):
-            html, count = figure(output, f"Figure: {plain(self.heading)}", self.later, whole)
+            html, count = figure(output, f"Figure: {plain(self.heading)}", self.later)
             self.later += count
             self.kind = self.kind or "figure"
         elif output.output_type == "stream":
             html = f'<pre class="output" style="font-size: {size}px">{escape(output.text.rstrip())}</pre>'
         elif "text/html" in data:
             html = f'<div class="output">{data["text/html"]}</div>'
-        elif "text/markdown" in data:
-            html = f'<div class="text output">{markdown(data["text/markdown"])}</div>'
         else:
             html = f'<pre class="output" style="font-size: {size}px">{escape(data.get("text/plain", ""))}</pre>'
-        self.put(html, kind)
+        self.parts.append(html)
 
     def thing(self, html):
         """Put something to touch on it, which takes all of its room."""
         self.kind = "thing"
-        self.put(html)
+        self.parts.append(html)
 
     def ask(self, scales):
         """Make it a question, with scales to point at."""
@@ -112,7 +103,7 @@ class Slide:
             of = f" of {scale.name}" if scale.name else ""
             ends = " or ".join(scale.marks) if scale.choice else f"from {scale.marks[0]} to {scale.marks[-1]}"
             drawn.append(large(scale, f"Your guess{of}: {ends}", half=len(scales) > 1))
-        self.put(f'<div class="scales">{"".join(drawn)}</div>')
+        self.parts.append(f'<div class="scales">{"".join(drawn)}</div>')
 
     def recall(self, asked):
         """Show in its foot what was guessed on the slide before it."""

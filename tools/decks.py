@@ -1,8 +1,8 @@
 """Cuts a notebook into a deck: what `make slides` shows of each cell, and what it tells the lecturer.
 
-Each cell's `slide_type`, which is Jupyter's own, says what becomes of it: `slide` and `subslide` begin a slide, `-` and
-`fragment` go on with it, `notes` is for the speaker's view only, `skip` for neither. What the slide says in the place
-of a Markdown cell's text or above code, what it shows of the code, and the remark for the lecturer stand in
+Each cell's `slide_type`, which is Jupyter's own, says what becomes of it: `slide` and `subslide` begin a slide, `-`
+goes on with it, `notes` is for the speaker's view only, `skip` for neither. What the slide says in the place of a
+Markdown cell's text or above code, what it shows of the code, and the remark for the lecturer stand in
 `lessons/nbNN/slides.md` (see slide_texts.py); a Markdown cell that is replaced goes to the speaker's view in full.
 
 The title is made from the first heading; the verdicts from the claims; the quiz from the guide; the exercises from
@@ -122,7 +122,7 @@ def add(slide, cell, kind, told):
     if kind == "notes":
         slide.notes.append(cell.source)
     elif cell.cell_type == "markdown":
-        add_text(slide, cell.source, kind, told)
+        add_text(slide, cell.source, told)
     elif name := touched(cell.source):
         slide.text(told.text)
         slide.thing(embed(name, inline=True))
@@ -131,12 +131,12 @@ def add(slide, cell, kind, told):
         shown = [output for output in cell.outputs if is_figure(output)] or cell.outputs
         show = told.show or ("output" if shown else "code")
         code = excerpt(cell.source, told.lines) if show in {"code", "both"} else ""
-        slide.code(code, shown if show in {"output", "both"} else [], told, kind)
+        slide.code(code, shown if show in {"output", "both"} else [], told)
     if told.scales:
         slide.ask(told.scales)
 
 
-def add_text(slide, source, kind, told):
+def add_text(slide, source, told):
     """Put a Markdown cell on a slide: what makes its own slide, what is said instead of it, or its text."""
     if title := TITLE.match(source):
         slide.kind, slide.heading = "opening", title["question"]
@@ -144,8 +144,8 @@ def add_text(slide, source, kind, told):
     elif source.startswith("## Exercises"):
         slide.kind, slide.heading = "exercises", "Exercises"
     elif exercise := deck_ends.exercise(source, told.text):
-        slide.put(exercise)
+        slide.parts.append(exercise)
     else:
-        slide.text(told.text or source, kind, told.build)
+        slide.text(told.text or source, told.build)
         if told.text:  # the slide has its heading, or one like it
             slide.notes.append(re.sub(r"\A#+ .*\n*", "", source))

@@ -23,7 +23,6 @@ Behind the id may stand, for a code cell:
              code
     lines    first-last, counted from 1: only this part of the code
     build    first-last first-last …: these lines come one block after another; the others are there from the start
-    whole    its figure at once; without it, the parts of a figure that has steps come one after another
     hero     its figure stands on the title as well. It must not show what is to be guessed
 
 for a Markdown cell:
@@ -52,7 +51,7 @@ SHOW = ("both", "code", "none", "output")
 SECTION = re.compile(r"(?m)^<!-- (?P<cell>cell [\w-]+|last)(?P<words>[^>]*) -->$")
 NOTE = re.compile(r"(?:\A|\n\s*\n)Note: (?P<remark>.+)\Z", re.DOTALL)
 SCALE = re.compile(r"(?m)^Scale(?: \((?P<name>[^)]+)\))?: *(?P<marks>.*)$\n*")
-POSSIBLE = f"show {'|'.join(SHOW)}, lines 1-9, build, build 1-3 4-6, whole, hero, ask, misunderstanding 1"
+POSSIBLE = f"show {'|'.join(SHOW)}, lines 1-9, build, build 1-3 4-6, hero, ask, misunderstanding 1"
 
 
 class DeckError(ValueError):
@@ -85,7 +84,6 @@ class SlideText:
         lines: first and last line of the code that is shown, counted from 1; None for all of it.
         build: whether it comes part by part.
         blocks: the lines of its code that come one block after another, counted as `lines`.
-        whole: whether its figure comes at once, even if it has steps.
         hero: whether its figure stands on the title as well.
         guide: what is taken over from the guide: "ask", or "misunderstanding 1" and so on.
         scales: what the guess is pointed at on.
@@ -98,7 +96,6 @@ class SlideText:
     lines: tuple[int, int] | None = None
     build: bool = False
     blocks: tuple[tuple[int, int], ...] = ()
-    whole: bool = False
     hero: bool = False
     guide: tuple[str, ...] = ()
     scales: tuple[Scale, ...] = ()
@@ -178,8 +175,8 @@ def options(place: str, words: str) -> dict[str, Any]:
         elif match := re.fullmatch(r"build((?: \d+-\d+)*)", part):
             found["build"] = True
             found["blocks"] = tuple((int(a), int(b)) for a, b in (each.split("-") for each in match[1].split()))
-        elif part in {"whole", "hero"}:
-            found[part] = True
+        elif part == "hero":
+            found["hero"] = True
         elif re.fullmatch(r"ask|misunderstanding \d", part):
             found["guide"] = (*found.get("guide", ()), part)
         else:
@@ -192,8 +189,8 @@ def require_fit(name: str, said: SlideText, cell: Any) -> None:
     if cell.cell_type != "code":
         if said.show or said.lines:
             raise DeckError(f"cell {name}: show and lines are for code, and this is a Markdown cell")
-        if said.whole or said.hero or said.blocks:
-            raise DeckError(f"cell {name}: whole, hero and lines to build are for code, and this is a Markdown cell")
+        if said.hero or said.blocks:
+            raise DeckError(f"cell {name}: hero and lines to build are for code, and this is a Markdown cell")
         return
     first, last = 1, len(cell.source.splitlines())
     if said.lines and not 1 <= said.lines[0] <= said.lines[1] <= last:
