@@ -78,18 +78,6 @@ def test_the_colours_are_the_courses():
     assert all(value == ", ".join(THEMES[name]) for name, value in used.items())
 
 
-def test_what_is_written_can_be_read():
-    def light(colour):
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
-
-    for name in ("ink", "theory", "without", "with", "other"):
-        for colour, ground in zip(THEMES[name], THEMES["paper"], strict=True):
-            dark, bright = sorted([light(colour), light(ground)])
-            assert (bright + 0.05) / (dark + 0.05) >= 4.5, name
-
-
 def test_without_scripts_there_is_a_still():
     still = PAGE.read_text("utf-8").split("<!-- still -->")[1].split("<!-- /still -->")[0]
     assert re.search(rf"After {STILL_STEPS} steps, without normalization \d+\s%, with it \d+\s%", still)
