@@ -1,10 +1,11 @@
-"""How a tool writes a text: the old file stays whole until the new one is complete; and parts of pages."""
+"""How a tool writes a text: the old file stays whole until the new one is complete; parts of pages; package folders."""
 
+import importlib.util
 from pathlib import Path
 
 from utils.files import atomic_file
 
-__all__ = ["between_markers", "write"]
+__all__ = ["between_markers", "package", "write"]
 
 
 def write(text: str, path: Path) -> None:
@@ -29,3 +30,15 @@ def between_markers(page: Path, begin: str, end: str, text: str) -> str:
     if not (first and last) or old.count(begin) + old.count(end) > 2:
         raise ValueError(f"{page.name} needs {begin} and {end}, once each and in this order")
     return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+
+
+def package(name: str, extra: str) -> Path:
+    """The folder of an installed package.
+
+    Raises:
+        FileNotFoundError: there is none; the text says which extra of this project brings it.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise FileNotFoundError(f'{name} is not installed: python -m pip install -e ".[{extra}]"')
+    return Path(spec.submodule_search_locations[0])

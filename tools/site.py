@@ -9,7 +9,6 @@ package of the environment.
 """
 
 import argparse
-import importlib.util
 import runpy
 import shutil
 import subprocess
@@ -21,7 +20,7 @@ import nbformat
 
 from tools import site_board, site_home, site_pages, touch
 from tools.calling import call
-from tools.files import write
+from tools.files import package, write
 from tools.run import select
 from tools.site_links import PAGES, Links
 from tools.site_notebooks import staged
@@ -32,22 +31,6 @@ MATHJAX = ("LICENSE", "MathJax.js", "config/TeX-AMS-MML_HTMLorMML-full.js", "ext
            "jax/output/HTML-CSS", "fonts/HTML-CSS/STIX-Web/woff")  # fmt: skip
 OURS = ("site.css", "site.js", "mark.svg")
 PACKAGES = ("myst_nb", "furo", "jupyter_server_mathjax")
-
-
-class SiteError(Exception):
-    """The site cannot be built; its text is the one line the user sees."""
-
-
-def package(name):
-    """The folder of a package.
-
-    Raises:
-        SiteError: it is not installed.
-    """
-    spec = importlib.util.find_spec(name)
-    if spec is None:
-        raise SiteError(f'{name} is not installed: python -m pip install -e ".[site]"')
-    return Path(spec.submodule_search_locations[0])
 
 
 def settings(root):
@@ -75,7 +58,7 @@ def static(root, target):
     shutil.copytree(root / "docs" / "live", target / "live", dirs_exist_ok=True)
     touch.build(target / "touch")
     fonts(root / "utils" / "plots" / "fonts", target / "fonts")
-    source = package("jupyter_server_mathjax") / "static"
+    source = package("jupyter_server_mathjax", "site") / "static"
     for part in MATHJAX:
         if (source / part).exists():
             copy(source / part, target / "mathjax" / part)
@@ -107,12 +90,12 @@ def stage(root, folder):
     """Write every page as Sphinx is to read it; the notebooks' lessons.
 
     Raises:
-        SiteError: a package is missing.
+        FileNotFoundError: a package is missing.
         ValueError: a notebook, a claim or a page is not in order; the text says which.
     """
     old = {path for path in folder.rglob("*") if path.suffix in (".md", ".ipynb")}
     for name in PACKAGES:
-        package(name)
+        package(name, "site")
     links, lessons = Links(root, *settings(root)), []
     static(root, folder / "_static")
     there = figures()
@@ -190,7 +173,7 @@ def main(arguments, root=ROOT):
             print("[site] Sphinx was not content: its words stand above", file=sys.stderr)
             return 1
         extras(root, target, lessons)
-    except (SiteError, OSError, ValueError) as problem:
+    except (OSError, ValueError) as problem:
         print(f"[site] {problem}", file=sys.stderr)
         return 1
     pages = len(list(target.rglob("*.html")))

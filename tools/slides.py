@@ -11,7 +11,6 @@ NAME is the beginning of a file's name: 01, or 03_what. The plans stand in lesso
 """
 
 import argparse
-import importlib.util
 import shutil
 import sys
 import time
@@ -24,6 +23,7 @@ from tools.calling import call
 from tools.deck_motif import motif
 from tools.deck_scales import STAR
 from tools.decks import COURSE, cut
+from tools.files import package
 from tools.run import select
 from tools.slide_texts import DeckError
 
@@ -41,22 +41,14 @@ ASSETS = {
 }
 
 
-def asset_source(package, place):
-    """Where a package keeps the files that it brings.
+def copy_assets(folder):
+    """reveal.js, MathJax, all fonts and their licences, into the folder of the decks.
 
     Raises:
-        DeckError: the package is not installed.
+        OSError: a package is not installed, or a file cannot be copied.
     """
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        raise DeckError(f'{package} is not installed: python -m pip install -e ".[slides]"')
-    return Path(spec.submodule_search_locations[0]) / place
-
-
-def copy_assets(folder):
-    """reveal.js, MathJax, all fonts and their licences, into the folder of the decks."""
-    for name, (package, place, parts) in ASSETS.items():
-        source, target = asset_source(package, place), folder / name
+    for name, (brings, place, parts) in ASSETS.items():
+        source, target = package(brings, "slides") / place, folder / name
         shutil.rmtree(target, ignore_errors=True)
         for part in parts:
             (target / part).parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +153,7 @@ def main(arguments, root=ROOT):
     folder.mkdir(parents=True, exist_ok=True)
     try:
         copy_assets(folder)
-    except DeckError as problem:
+    except OSError as problem:
         print(f"[slides] {problem}", file=sys.stderr)
         return 1
     failed = write_plan(root, folder, options.plan) if options.plan else write(root, folder, options.names)
