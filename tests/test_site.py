@@ -149,7 +149,10 @@ def test_actions_are_pinned_by_commit_and_forms_are_yaml():
     for path in sorted((ROOT / ".github").rglob("*.yml")):
         text = path.read_text("utf-8")
         assert isinstance(yaml.safe_load(text), dict), path.name
-        assert all(re.fullmatch(r"[0-9a-f]{40}", pin) for pin in re.findall(r"uses: [\w/.-]+@(\S+)", text)), path.name
+        used = re.findall(r"uses: (.*)", text)
+        assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v[\d.]+", action) for action in used), path.name
+    test = (ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8")
+    assert {"make test", "make proofs", "make test-handouts"} <= set(re.findall(r"run: (make .*)", test))
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
 
