@@ -9,17 +9,17 @@ from utils.claims.board import page as file_of
 from utils.claims.card import VERDICTS, verdict
 from utils.claims.words import KINDS, references
 from utils.symptoms import places, symptoms, threads
+from utils.tables import with_code
 
 __all__ = ["block", "claims_page", "linked_claims", "look", "references_page", "symptoms_page"]
 
 SCALES = {"exact": "exact, at any scale", "minute": "a minute", "hours": "hours as well"}
 STAR = '<span class="star" title="survives Holm’s correction">*</span>'
-CODE = re.compile("`(.+?)`")
 
 
 def inline(text):
     """A text with `code` in it, as HTML."""
-    return CODE.sub(r"<code>\1</code>", escape(text, quote=False))
+    return with_code(escape(text, quote=False))
 
 
 def block(html):
@@ -131,7 +131,7 @@ def linked_claims(text):
             return found[0]
         return f'<a href="{address(claim)}"><span class="number">{claim.words.number}</span> {found[1]}</a>'
 
-    return CODE.sub(lead, text)
+    return re.sub("`(.+?)`", lead, text)
 
 
 def symptoms_page(_links):

@@ -16,7 +16,7 @@ from html import escape
 from typing import Any
 
 from utils import lessons
-from utils.tables import Markup, html_table, markdown_table
+from utils.tables import Markup, html_table, markdown_table, with_code
 
 __all__ = ["Symptoms", "symptoms"]
 
@@ -44,7 +44,7 @@ class Symptoms:
         if not self.entries:
             return f"<p>{self!r}</p>"
         rows = [
-            [Markup(re.sub("`(.+?)`", r"<code>\1</code>", escape(entry[name]))) for name in ("see", "why", "do")]
+            [Markup(with_code(escape(entry[name]))) for name in ("see", "why", "do")]
             + [Markup(", ".join(f'<a href="{escape(to)}">{escape(text)}</a>' for text, to in links))
                for links in (places(entry), threads(entry))]
             for entry in self.entries.values()

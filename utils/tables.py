@@ -1,13 +1,19 @@
-"""Tables as HTML, for a notebook, and as Markdown, for a page."""
+"""Tables as HTML, for a notebook, and as Markdown, for a page; code between backticks as HTML."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["Markup", "html_table", "markdown_table"]
+__all__ = ["Markup", "html_table", "markdown_table", "with_code"]
 
 
 class Markup(str):
     """HTML that is to stand in a cell as it is; every other text is escaped."""
+
+
+def with_code(html: str) -> str:
+    """HTML in which what stands between backticks is code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html)
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,10 +1,10 @@
 """What the learner is told, and the card that shows it in a notebook or a terminal."""
 
-import re
 from dataclasses import dataclass
 from html import escape
 
 from utils.exercises.definitions import Exercise
+from utils.tables import with_code
 
 __all__ = ["Verdict", "display_card"]
 
@@ -94,8 +94,4 @@ def _folded(summary: str, inside: str) -> str:
 
 
 def _paragraph(message: str) -> str:
-    return f'<p style="{TIGHT}">{_marked(message)}</p>'
-
-
-def _marked(message: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(message, quote=False))
+    return f'<p style="{TIGHT}">{with_code(escape(message, quote=False))}</p>'
