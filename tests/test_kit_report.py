@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 from normdoctor import Finding, Report, Result, check_batchnorm
-from normdoctor.output import as_json, as_junit, as_text
+from normdoctor.output import as_json, as_junit, as_text, plain_ascii
 
 from utils.layers import FirstBatchNorm2d
 
@@ -83,8 +83,8 @@ def test_causes_come_first_within_80_columns_and_in_ascii_if_asked_for():
     assert lines[2].startswith("1. [not so] it is not so: make it so")
     assert lines[-1] == "   probes: two, longer, three"
     assert max(map(len, lines)) <= 80
-    assert "gamma is 1 + weight" in as_text(WHOLE, plain=True)
-    assert as_text(WHOLE, plain=True).isascii()
+    assert "gamma is 1 + weight" in plain_ascii(as_text(WHOLE))
+    assert plain_ascii(as_text(WHOLE)).isascii()
     assert as_text(WHOLE, only=["one"]).splitlines()[0].startswith("Layer: nothing is wrong")
     assert "it could not be tested: why not" in as_text(Report("Layer", [], untestable="why not"))
 

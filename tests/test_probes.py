@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from normdoctor.causes import CAUSES
+from normdoctor.museum.exhibits import LearnsInEvaluation, Uncounted
+from normdoctor.options import EVALUATION, GRADIENT, TRAINING
 from normdoctor.probe import compare
 from normdoctor.probes import tooling
 from torch import nn
@@ -245,6 +248,21 @@ def test_the_fault_is_named(name):
     result = one_for(layer, probe)
     assert not result.ok
     assert words in result.diagnosis
+
+
+def test_what_a_cause_silences_are_probes():
+    causes = [*CAUSES.values(), *(option.cause for stage in (TRAINING, EVALUATION, GRADIENT) for option in stage)]
+    unknown = {cause.name: set(cause.silences) - {probe.name for probe in PROBES} - {"*"} for cause in causes}
+    assert {name: probes for name, probes in unknown.items() if probes} == {}
+
+
+def test_of_two_faults_neither_silences_the_other():
+    class Both(LearnsInEvaluation, Uncounted):
+        """Its count stays 0, and its statistics change in evaluation: that does not explain the count."""
+
+    found = {finding.cause: finding.probes for finding in check_batchnorm(Both).causes}
+    assert "num_batches_tracked" in found["never counted"]
+    assert "eval keeps statistics" in found["updated in evaluation"]
 
 
 def test_a_bias_that_does_nothing_is_found_and_one_that_does_is_not():

@@ -178,10 +178,10 @@ class Case:
         noise = torch.rand(self.shape, generator=generator, dtype=torch.float64)
         return (noise * 12**0.5 * std.view(1, -1, *[1] * (len(self.shape) - 2))).to(self.dtype)
 
-    def cotangent(self, seed: int = 0, shape: tuple[int, ...] | None = None) -> Tensor:
+    def cotangent(self, seed: int = 0) -> Tensor:
         """A gradient that might arrive from above."""
         generator = torch.Generator().manual_seed(2000 + seed)
-        return torch.randn(shape or self.shape, generator=generator, dtype=torch.float64).to(self.dtype)
+        return torch.randn(self.shape, generator=generator, dtype=torch.float64).to(self.dtype)
 
 
 # --- small things

@@ -38,12 +38,10 @@ class Fit:
     Attributes:
         formula: what the layer does, as far as it is known.
         options: how that leaves what is right.
-        unknown: the names of the plays that no formula explains.
     """
 
     formula: Formula
     options: tuple[Option, ...]
-    unknown: tuple[str, ...] = ()
 
 
 def _training(subject: Subject) -> list[Tensor | None]:
@@ -100,10 +98,10 @@ def _tried(ask: Callable[[], Tensor]) -> Tensor | None:
         return None
 
 
-PLAYS: tuple[tuple[str, Play, Sequence[Option]], ...] = (
-    ("the output in training", _training, TRAINING),
-    ("what it remembers, and evaluation", _evaluation_and_buffers, EVALUATION),
-    ("its gradients", _gradients, GRADIENT),
+PLAYS: tuple[tuple[Play, Sequence[Option]], ...] = (
+    (_training, TRAINING),
+    (_evaluation_and_buffers, EVALUATION),
+    (_gradients, GRADIENT),
 )
 
 
@@ -112,19 +110,18 @@ def fit(case: Case) -> Fit:
     options = {"momentum": 0.3} if case.offers("momentum") else {}
     options |= {"eps": 0.2} if case.offers("eps") else {}
     found: list[Option] = []
-    unknown: list[str] = []
+    beam: tuple[int, ...] = BEAM
     formula = case.right
-    for name, play, known in PLAYS:
+    for play, known in PLAYS:
         evaluating = play is _evaluation_and_buffers
         if case.frozen and not evaluating:
             continue
         narrower = _in_training_alone(found) if evaluating else {}
-        beam = BEAM[:1] if unknown else BEAM  # what one play does not explain, another hardly explains by two options
         chosen = _fitted(case, play, [*narrower, *known], formula, options, beam)
         if chosen is None and evaluating:
             chosen = _fitted(case, _evaluation, [*narrower, *known], formula, options, beam)
         if chosen is None:
-            unknown.append(name)
+            beam = BEAM[:1]  # what one play does not explain, another hardly explains by two options
             continue
         for option in chosen:
             formula = option.of(formula)
@@ -132,7 +129,7 @@ def fit(case: Case) -> Fit:
                 found[found.index(narrower[option])] = option
             else:
                 found.append(option)
-    return Fit(formula, tuple(found), tuple(unknown))
+    return Fit(formula, tuple(found))
 
 
 def _in_training_alone(found: Sequence[Option]) -> dict[Option, Option]:

@@ -417,7 +417,6 @@ _option(
     "save and load",
     "deepcopy",
     "registered",
-    "counted",
     learns="always",
 )
 _option(

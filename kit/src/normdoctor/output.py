@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from normdoctor.report import Report
 
-__all__ = ["as_json", "as_junit", "as_text"]
+__all__ = ["as_json", "as_junit", "as_text", "plain_ascii"]
 
 WIDTH = 80
 PLAIN = str.maketrans(
@@ -31,13 +31,12 @@ PLAIN = str.maketrans(
 )
 
 
-def as_text(report: Report, only: Iterable[str] | None = None, plain: bool = False) -> str:
+def as_text(report: Report, only: Iterable[str] | None = None) -> str:
     """What is wrong, a cause a paragraph with the probes that it explains; within 80 columns.
 
     Args:
         report: of a layer.
         only: probes; causes that explain none of them are left out.
-        plain: in ASCII.
     """
     wanted = set(report.failed if only is None else only)
     findings = [f for f in report.causes if wanted & set(f.probes)]
@@ -54,8 +53,7 @@ def as_text(report: Report, only: Iterable[str] | None = None, plain: bool = Fal
     for number, finding in enumerate(findings, 1):
         lines.append(f"{number}. [{finding.cause}] {finding.words}")
         lines.append(f"   probes: {', '.join(finding.probes)}")
-    text = "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="   ", break_on_hyphens=False) for line in lines)
-    return plain_ascii(text) if plain else text
+    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="   ", break_on_hyphens=False) for line in lines)
 
 
 def plain_ascii(text: str) -> str:

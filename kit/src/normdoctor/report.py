@@ -80,7 +80,7 @@ class _Table:
         counts = {verdict: sum(r.verdict == verdict for r in self._results) for verdict in VERDICTS}
         return ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict] or verdict == "pass")
 
-    def _html(self, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+    def _html(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         left = ' style="text-align:left"'
         head = "".join(f'<th scope="col"{left}>{escape(name)}</th>' for name in columns)
         body = "".join(
@@ -89,7 +89,7 @@ class _Table:
             + "</tr>"
             for row in rows
         )
-        caption = f"<caption{left}>{escape(caption or f'{self.title}: {self.summary}')}</caption>"
+        caption = f"<caption{left}>{escape(f'{self.title}: {self.summary}')}</caption>"
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

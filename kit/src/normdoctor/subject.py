@@ -24,10 +24,10 @@ class Broken(Exception):
     """The layer fails in a way that leaves nothing to compare; the message is the diagnosis.
 
     Attributes:
-        cause: its name, a key of `causes.CAUSES`; empty if it has none.
+        cause: its name, a key of `causes.CAUSES`.
     """
 
-    def __init__(self, message: str, cause: str = ""):
+    def __init__(self, message: str, cause: str):
         super().__init__(message)
         self.cause = cause
 
@@ -66,15 +66,10 @@ class Subject:
         """γ's parameter and β, to be differentiated by."""
         raise NotImplementedError
 
-    def learn(self, count: int = 3) -> list[Tensor]:
-        """Let it see that many batches in training, as inside a network, if it can be trained; the batches.
-
-        They are of different sizes.
-        """
-        batches = [self.case.batch(seed + 10, more=seed % 2) for seed in range(0 if self.case.frozen else count)]
-        for x in batches:
-            self.train(x.detach().requires_grad_())
-        return batches
+    def learn(self, count: int = 3) -> None:
+        """Let it see that many batches of different sizes in training, as inside a network, if it can be trained."""
+        for seed in range(0 if self.case.frozen else count):
+            self.train(self.case.batch(seed + 10, more=seed % 2).requires_grad_())
 
     @torch.no_grad()
     def read(self) -> tuple[Tensor, Tensor]:

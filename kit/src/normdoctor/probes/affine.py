@@ -18,7 +18,6 @@ _probe = registrar(AFFINE_PROBES, "engineering")
     "neutral start",
     "Does a new layer begin with γ = 1 and β = 0?",
     "training",
-    profile="engineering",
 )
 def neutral_start(case: Case) -> Outcome:
     layer, subject = case.make(), Specimen(case)
@@ -46,7 +45,6 @@ def neutral_start(case: Case) -> Outcome:
     "learns",
     "Are γ and β parameters that an optimizer sees, and that move the output?",
     "training",
-    profile="engineering",
 )
 def learns(case: Case) -> Outcome:
     layer, x = in_mode(case.make(), True), case.batch()
