@@ -41,6 +41,8 @@ LOOK = """([width, height, figureType, smallest, inAFigure]) => {
     heading: !!slide.querySelector("h2"),
     unnamed: [...slide.querySelectorAll("figure img, figure svg")]
       .filter(e => e.getBoundingClientRect().width && !(e.alt || e.getAttribute("aria-label") || "").trim()).length,
+    boxed: [...slide.querySelectorAll("svg")].filter(e => e.closest(".predict")
+      && getComputedStyle(e).backgroundColor !== "rgba(0, 0, 0, 0)").length,  // a dark slide, and a light box on it
     figures: slide.querySelectorAll("figure").length, exercises: slide.matches(".exercises"),
     raw: (text.match(/\\$[^$\\n]+\\$|\\\\(frac|mu|sigma|sum)\\b/) || [""])[0],
     faults: slide.querySelectorAll(".MathJax_Error, .merror, .noError").length,
@@ -84,6 +86,7 @@ def problems(browser, path: Path) -> tuple[list[dict], list[str]]:
         found += [f"slide {number}: not typeset: {slide['raw']}"] if slide["raw"] else []
         found += [f"slide {number}: a formula that MathJax cannot read"] if slide["faults"] else []
         found += [f"slide {number}: a figure without a text"] if slide["unnamed"] else []
+        found += [f"slide {number}: a drawing in a box of another colour"] if slide["boxed"] else []
         found += [f"slide {number}: {slide['figures']} figures"] if slide["figures"] > 1 else []
         found += [] if slide["heading"] else [f"slide {number}: no heading"]
         most = WORDS * 2 if slide["exercises"] else WORDS

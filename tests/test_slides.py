@@ -737,6 +737,7 @@ def test_what_the_browser_would_find(browser, folder, tmp_path):
         "not typeset": text.replace(first, f"<p>$\\sigma^2$</p>{first}", 1).replace("mathjax/", "gone/"),
         "a formula that MathJax cannot read": text.replace(first, f"<p>$\\frac{{1$</p>{first}", 1),
         "a figure without a text": text.replace(first, f"<figure>{blank}</figure>{first}", 1),
+        "a drawing in a box": text.replace("</head>", "<style>svg { background: white; }</style></head>"),
         "no heading": text.replace("<h2", "<h4").replace("</h2", "</h4"),
         "an error": text.replace("startDeck();", "startDeck(); null.x;"),
         "the → key": text.replace("hash: true", "hash: true, keyboard: false"),

@@ -72,6 +72,9 @@ def test_a_still_is_an_svg_with_a_text_that_follows_the_theme(name):
     assert ElementTree.fromstring(still).get("aria-label") == touch.THINGS[name]
     assert "light-dark(" in still
     assert "<script" not in still
+    selectors = re.findall(r"([^{}]+)\{", re.search(r"<style>(.*?)</style>", still, re.DOTALL)[1])
+    each = [one.strip() for some in selectors if not some.startswith("@") for one in some.split(",")]
+    assert all(one.startswith("svg.still") for one in each), "where it stands in a page, its style is the page's"
 
 
 @each_thing

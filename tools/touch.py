@@ -98,6 +98,7 @@ def still(name: str, browser) -> str:
     """The first figure of a thing, drawn by itself in this browser, as an SVG that follows the reader's theme."""
     style = f"svg{{color-scheme:light dark;font-size:16px;background:var(--paper);{colors()}}}"
     style += "".join(re.findall(r"(?<=\})svg[^{}]*\{[^}]*\}", stylesheet()))
+    style = re.sub(r"\bsvg\b(?=[^{}]*\{)", "svg.still", style)  # where a still stands in a page, it is not the only SVG
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     page.set_content(f'<div class="touch" data-touch="{name}"></div><script>{built(name)}</script>')
     for text in SHOWN[name]:
@@ -106,7 +107,7 @@ def still(name: str, browser) -> str:
     page.close()
     svg = re.sub(r' (?:tabindex|data-[a-z]+|role|aria-[a-z]+)="[^"]*"', "", svg)
     svg = re.sub(r'<path class="hollow plain"[^>]*/>', "", svg)  # the guess, which nobody made
-    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(THINGS[name])}" ', 1)
+    svg = svg.replace("<svg ", f'<svg class="still" role="img" aria-label="{escape(THINGS[name])}" ', 1)
     return re.sub(r"(<svg[^>]*>)", lambda tag: f"{tag[0]}<style>{style}</style>", svg, count=1) + "\n"
 
 
