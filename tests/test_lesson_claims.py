@@ -23,7 +23,6 @@ from utils.claims.words import VALUES
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = collect()
 DRAWS = 1000
-MAY_PASS = 0.025 + 2 * (0.025 * 0.975 / DRAWS) ** 0.5  # 2.5 %, and what chance adds to a share of so many draws
 ORIGINS = 5  # sentences of the page that the course started from
 MEASURED = [(made, estimand) for made in CLAIMS for estimand in made.words.estimands if made.words.kind == "measured"]
 
@@ -63,10 +62,14 @@ def test_how_its_experiment_is_broken_is_known_and_can_be_done(made):
 @pytest.mark.proof
 @each_measured
 def test_nothing_lets_an_effect_pass_that_is_not_there(made, estimand):
-    """Over a thousand draws from what was recorded; of each data set apart."""
+    """Over a thousand draws from what was recorded; of each data set apart. Among so many rules chance alone puts some
+    beyond what chance adds to 2.5 % in 98 of 100 cases: those are drawn again, ten times as often."""
     for name, arms in made.arms.items():
-        rate = null_rate(estimand, arms, DRAWS)
-        assert rate <= MAY_PASS, f"on {name}, {rate:.1%} of the draws hold though there is no effect"
+        for seed, draws in enumerate((DRAWS, 10 * DRAWS)):
+            rate, by_chance = null_rate(estimand, arms, draws, seed), 2 * (0.025 * 0.975 / draws) ** 0.5
+            if rate <= 0.025 + by_chance:
+                break
+        assert rate <= 0.025 + by_chance, f"on {name}, {rate:.1%} of the draws hold though there is no effect"
 
 
 @each_measured
