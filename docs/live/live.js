@@ -123,10 +123,10 @@
   }
   const network = (kind, k) => `<figure class="network ${kind}">
     <figcaption>${sample(k)} <span><b>${kind}</b> <span class="wide">normalization</span></span></figcaption>
-    <canvas role="img"></canvas>
+    <canvas role="img" aria-label="What the network ${kind} normalization answers"></canvas>
     <p><b class="score"></b> of test points right<br><span class="more"></span></p></figure>`;
   const panel = (name, words) => `<figure class="chart"><figcaption>${words}</figcaption>
-    <div role="img" data-chart="${name}"></div></figure>`;
+    <div role="img" aria-label="${words.replace(/<[^>]*>/g, "")}" data-chart="${name}"></div></figure>`;
   const PAGE = `
     <div class="bar"><button type="button" data-do="play">Play</button>
       <button type="button" data-do="step">Step</button> <button type="button" data-do="reset">Reset</button>
