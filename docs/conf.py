@@ -20,7 +20,7 @@ project = "BatchNorm, layer by layer"
 html_title = project
 language = "en"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
-exclude_patterns = ["_static", "_templates"]
+exclude_patterns = ["_static"]
 templates_path = [str(ROOT / "docs" / "site" / "templates")]
 
 # Notebooks are shown as they were stored.

@@ -1,8 +1,8 @@
 """Runs of the study on many machines: Dask's scheduler shares them out, and what comes back is written here.
 
-    dask scheduler                                             on one machine; it says its address
-    dask worker tcp://ADDRESS:8786 --nthreads 1                on each machine, in the folder of the course, once a core
-    make study SCHEDULER=tcp://ADDRESS:8786                    anywhere, in the same commit of the course
+    .venv/bin/python -m dask scheduler                                  on one machine; it says its address
+    .venv/bin/python -m dask worker tcp://ADDRESS:8786 --nthreads 1     on each machine, in the course's folder, a core
+    make study SCHEDULER=tcp://ADDRESS:8786                             anywhere, in the same commit of the course
 
 A worker that is lost takes nothing along: the scheduler gives its run to another one. A run is known by its name, so
 that it is never made twice at a time, and its record is written once, by the process that asked for it.

@@ -12,6 +12,8 @@ from utils.models import initialize
 
 __all__ = ["Block", "Layer", "Stack", "build", "learning", "residual", "start_by_data"]
 
+TOLERANCE, TRIES = 0.02, 10  # of a start by data
+
 
 class Layer(nn.Module):
     """A 3x3 convolution, a normalization or none, and a ReLU; without a normalization the convolution has a bias."""
@@ -103,7 +105,7 @@ def build(settings: Mapping[str, Any], seed: int) -> Stack:
 
 
 @torch.no_grad()
-def start_by_data(model: Stack, images: Tensor, tolerance: float = 0.02, tries: int = 10) -> None:
+def start_by_data(model: Stack, images: Tensor) -> None:
     """Layer-sequential unit-variance start, in place (Mishkin & Matas 2016, algorithm 1).
 
     Each convolution becomes orthonormal, its bias zero; then from the first to the last it is divided by the standard
@@ -117,9 +119,9 @@ def start_by_data(model: Stack, images: Tensor, tolerance: float = 0.02, tries: 
     for layer in model.layers:
         nn.init.orthogonal_(layer.conv.weight)
         layer.conv.bias.zero_()
-        for _ in range(tries):
+        for _ in range(TRIES):
             std = layer.conv(x).std()
-            if abs(std - 1) < tolerance:
+            if abs(std - 1) < TOLERANCE:
                 break
             layer.conv.weight /= std
         x = layer(x)

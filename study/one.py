@@ -9,7 +9,7 @@ import torch
 
 from study import records
 from study.plan import Run, load_plan
-from study.training import train
+from study.training import pixels_of, train
 from utils.data import load
 from utils.training import pick_device
 
@@ -31,10 +31,21 @@ def record_of(tier: str, arm: str, role: str, rate: float, seed: int) -> dict[st
 
 
 def main(folder: str, tier: str, arm: str, role: str, rate: str, seed: str) -> None:
-    """Make a run, and write its record; arguments as text."""
+    """Make a run, and write its record; arguments as text.
+
+    Raises:
+        OSError: as `record_of`; or the records that are there are of other pictures than these.
+    """
     run = Run(arm, role, float(rate), int(seed), load_plan(tier).arms[arm], tier)
-    if run.name in records.of_plan(load_plan(tier), Path(folder)):
+    there = records.of_plan(load_plan(tier), Path(folder))
+    if run.name in there:
         return  # somebody else was faster
+    known = {record["pixels"] for record in there.values() if "pixels" in record and record["data"] != "text"}
+    if known and not run.settings["text"] and (here := pixels_of(load(verbose=False))) not in known:
+        raise OSError(
+            f"the records in {folder} are of other pictures ({', '.join(sorted(known))}) than those here ({here}), and "
+            "cannot be compared with new ones: use those pictures, or another folder"
+        )
     records.write(run, record_of(tier, arm, role, run.rate, run.seed), Path(folder))
 
 

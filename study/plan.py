@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from utils.claims.words import Estimand, estimand_of
-from utils.study import TIERS, Record, of_role, read_plan
+from utils.study import TIERS, VALUES, Record, of_role, read_plan
 
 __all__ = ["Plan", "PlanError", "Record", "Run", "arms_of", "best_rate", "estimands_of", "load_plan", "runs_of"]
 
@@ -104,6 +104,8 @@ def load_plan(tier: str = "hours", path: Path | None = None) -> Plan:
     for question, asked in plan.questions.items():
         try:
             estimands_of(asked)
+            if unknown := {given.get("value", "test") for given in asked["estimands"].values()} - VALUES:
+                raise ValueError(f"a value is one of {', '.join(sorted(VALUES))}; given: {', '.join(sorted(unknown))}")
         except (KeyError, ValueError) as error:
             raise PlanError(f"question {question}: {error}") from error
         if unknown := sorted(set(arms_of(asked)) - arms.keys()):

@@ -8,9 +8,9 @@ from typing import Any
 from study.plan import OTHER, Plan, Record, Run
 from study.training import code
 from utils.files import atomic_file
-from utils.study import RECORDS, read_all, right_answers
+from utils.study import RECORDS, read_all
 
-__all__ = ["RECORDS", "fits_plan", "of_plan", "read_all", "right_answers", "write"]
+__all__ = ["RECORDS", "fits_plan", "of_plan", "read_all", "write"]
 
 
 def write(run: Run, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:

@@ -116,7 +116,7 @@ def learn(run: Run, device: torch.device | str, only: int | None) -> Mapping[str
     Returns:
         "loss" of each step, (steps,); "validation" after each epoch; "norms", of all weight matrices together;
         "training", the accuracy on as many characters of the part that was learned from; "stopped"; of a final run
-        "right", (characters,), none if it stopped; and "pixels", a hash of what was read for it.
+        "right", (characters,), none if it stopped; "pixels", a hash of the part that is read for it.
     """
     text, settings = read_text(), run.settings
     train, held, test = (part.to(device) for part in text[:3])
@@ -148,8 +148,8 @@ def learn(run: Run, device: torch.device | str, only: int | None) -> Mapping[str
     found = {
         "loss": torch.stack(losses).cpu().numpy(), "validation": validation, "norms": norms, "stopped": stopped,
         "training": float(right(model, train[: len(held)]).mean()), "data": "text",
+        "pixels": hashlib.sha256(text.test.numpy().tobytes()).hexdigest()[:16],
     }  # fmt: skip
     if run.role != "search":
-        answers = right(model, test) & (stopped is None)
-        found |= {"right": answers, "pixels": hashlib.sha256(text.test.numpy().tobytes()).hexdigest()[:16]}
+        found["right"] = right(model, test) & (stopped is None)
     return found

@@ -22,7 +22,7 @@ from utils.data import Batches, ImageData
 from utils.machine import processor
 from utils.training import History, evaluate, fit
 
-__all__ = ["HELD_OUT", "code", "train"]
+__all__ = ["HELD_OUT", "code", "pixels_of", "train"]
 
 HELD_OUT = 5000  # of the training pictures: rates are chosen on them
 POINTS = 100  # of a loss curve in a record
@@ -68,9 +68,9 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
     Returns:
         A record, plain data: arm, role, rate, seed, epochs, settings; `loss`, thinned; `validation` after each epoch;
         `norms`, of all convolutions' weights together after each epoch; `training`, the accuracy on as many training
-        pictures; and of a final run `test`, `right` (a bit a test picture, packed, base64), of batch normalization also
-        `test anew`, the accuracy by statistics that were estimated anew; `stopped`, why it ended early, or None (a
-        network that broke down says class 0 of everything); what it ran on, and its seconds of processor time.
+        pictures; and of a final run `test`, `right` (a bit a test picture, packed, base64); `pixels`, a hash of the
+        test pictures; `stopped`, why it ended early, or None (a network that broke down says class 0 of everything);
+        what it ran on, and its seconds of processor time.
     """
     start = time.process_time()
     torch.manual_seed(run.seed)
@@ -79,7 +79,7 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
         "arm": run.arm, "role": run.role, "rate": run.rate, "seed": run.seed, "epochs": run.epochs, **found,
         "loss": _thinned(found["loss"]), "training": round(float(found["training"]), 5),
         "settings": dict(run.settings), "code": code(), "device": str(device), "threads": torch.get_num_threads(),
-        "machine": processor(), "torch": torch.__version__, "precision": run.settings["precision"],
+        "machine": processor(), "torch": torch.__version__,
     }  # fmt: skip
     if run.role != "search":
         record["test"] = round(float(found["right"].mean()), 5)
@@ -121,16 +121,10 @@ def _pictures(run: Run, data: ImageData, device: torch.device | str, only: int |
         "loss": np.concatenate(losses), "validation": validation, "norms": norms, "stopped": stopped,
         "training": _class_0(parts["seen"]).mean() if stopped else evaluate(trained, parts["seen"]),
         "data": data.source if data.is_stand_in else "CIFAR-10",
+        "pixels": pixels_of(data),
     }  # fmt: skip
     if run.role != "search":
         found["right"] = _class_0(parts["test"]) if stopped else _right(trained, parts["test"])
-        found["pixels"] = hashlib.sha256(data.test.images.numpy().tobytes()).hexdigest()[:16]
-        if settings["norm"] == "batch" and not stopped:
-            _estimate_statistics(trained, parts["train"])
-            found["test anew"] = round(evaluate(trained, parts["test"]), 5)
-    if settings["learns"] != "all" and not stopped:
-        gammas = torch.cat([m.weight.detach().abs() for m in model.modules() if isinstance(m, nn.BatchNorm2d)])
-        found["small gammas"] = round((gammas < 0.01).double().mean().item(), 4)
     return found
 
 
@@ -210,8 +204,14 @@ def _class_0(batches: Batches) -> np.ndarray:
 def code() -> str:
     """Of what a run is made by: a hash of the sources, so that two machines know whether they do the same."""
     room = Path(__file__).resolve().parent
-    files = [*sorted(room.glob("*.py")), *(room.parent / "utils" / n for n in ("training.py", "models.py"))]
+    others = ("training.py", "models.py", "data/batches.py")
+    files = [*sorted(room.glob("*.py")), *(room.parent / "utils" / name for name in others)]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def pixels_of(data: ImageData) -> str:
+    """Which pictures these are: a hash of those for the test."""
+    return hashlib.sha256(data.test.images.numpy().tobytes()).hexdigest()[:16]
 
 
 def _norm(model: Stack) -> float:

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from study.plan import Plan, Record, best_rate, estimands_of
+from study.text import STEPS
 from utils.claims.verdicts import Judged, judged, together
 from utils.claims.words import Estimand
 from utils.files import atomic_file
-from utils.study import STUDY, of_role, values
+from utils.study import of_role, values
 from utils.tables import markdown_table
 
-__all__ = ["VERDICTS", "found", "markdown", "store"]
-
-VERDICTS = STUDY / "verdicts.json"
+__all__ = ["found", "markdown", "store"]
 
 
 def _runs(plan: Plan, records: Mapping[str, Record], arm: str, role: str) -> list[Record] | None:
@@ -25,8 +24,6 @@ def _runs(plan: Plan, records: Mapping[str, Record], arm: str, role: str) -> lis
     searched = of_role(every, chosen, "search")
     rate, _ = best_rate(plan.arms[chosen], searched)
     last = [record for record in of_role(every, arm, role) if record["rate"] == rate]
-    if len({record["pixels"] for record in last}) > 1:
-        raise ValueError(f"arm {arm}: its runs saw other test pictures than each other; delete those of one kind")
     return searched + last if rate is not None and len(last) >= settings["seeds"] else None
 
 
@@ -34,7 +31,17 @@ def _judged(plan: Plan, records: Mapping[str, Record], estimand: Estimand, value
     runs = {arm: _runs(plan, records, arm, role) for arm in estimand.arms}
     if None in runs.values():
         return None
+    if len(seen := {record["pixels"] for found in runs.values() for record in found if "pixels" in record}) > 1:
+        raise ValueError(
+            f"the runs of {', '.join(runs)} were made with different pictures ({', '.join(sorted(seen))}, by `pixels` "
+            "in their records), and cannot be compared: delete those of one kind"
+        )
     return judged(estimand, {arm: values(found, arm, value, role) for arm, found in runs.items()})
+
+
+def _length(settings: Mapping[str, Any]) -> str:
+    epochs = settings["epochs"]
+    return f"{epochs * STEPS:,} steps" if settings["text"] else f"{epochs} epochs"
 
 
 def _alike(once: Judged, twice: Judged) -> bool:
@@ -47,7 +54,7 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
 
     Returns:
         "estimands": question → slug → what was compared, the rule, the effect as text and as numbers, the verdict, the
-        epochs, and `lasts`, whether the effect at twice the epochs may be the same (None: not tried);
+        length of the runs, and `lasts`, whether the effect at twice the epochs may be the same (None: not tried);
         "claims": slug → the verdict, of claims all of whose estimands are known.
     """
     estimands: dict[str, dict[str, Any]] = {}
@@ -63,14 +70,14 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
                 estimands.setdefault(question, {})[slug] = {
                     "what": estimand.what, "rule": estimand.rule, "text": once.text, "verdict": once.verdict,
                     "value": value, "low": low, "high": high, "claims": given.get("claims", []),
-                    "epochs": max(plan.arms[arm]["epochs"] for arm in estimand.arms),
+                    "length": _length(plan.arms[max(estimand.arms, key=lambda arm: plan.arms[arm]["epochs"])]),
                     "lasts": None if twice is None else _alike(once, twice),
                 }  # fmt: skip
     claims = {slug: together(verdicts) for slug, verdicts in about.items() if None not in verdicts}
     return {"estimands": estimands, "claims": claims}
 
 
-def store(known: Mapping[str, Any], path: Path = VERDICTS) -> None:
+def store(known: Mapping[str, Any], path: Path) -> None:
     """Keep what is known, for the cards of the claims: whole, or not at all."""
     with atomic_file(path) as file:
         file.write((json.dumps(known, indent=1, ensure_ascii=False) + "\n").encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from html import unescape
 from pathlib import Path
 
@@ -322,12 +323,13 @@ def test_card_and_board_show_what_the_study_found(course, monkeypatch):
     monkeypatch.setattr(study, "verdicts", lambda: {"claims": {}, "estimands": {}})
     assert "has not come to the end of its question “order”" in shown().data["text/html"]
     assert "not run yet" in board()._repr_html_()
-    answer = {"what": "before minus after", "rule": "above 1.0 points", "text": "3.0 points [2.0, 4.0]", "epochs": 10}
+    answer = {"what": "before minus after", "rule": "above 1.0 points", "text": "3.0 points [2.0, 4.0]"}
+    answer["length"] = "3,000 steps"
     for lasts in (True, None, False):
         known = {"claims": {"slower": UNDECIDED}, "estimands": {"order": {"gap": {**answer, "lasts": lasts}}}}
         monkeypatch.setattr(study, "verdicts", lambda known=known: known)
         card = unescape(shown().data["text/html"])
-        assert "before minus after: 3.0 points [2.0, 4.0] (above 1.0 points)" in card
+        assert "before minus after: 3.0 points [2.0, 4.0] (above 1.0 points). Runs of 3,000 steps" in card
         assert ("At twice the epochs it is another effect" in card) == (lasts is False)
     assert board()._repr_html_().count("? undecided at this scale") == 1
     assert board().markdown(measured=True).count("? undecided at this scale") == 1
@@ -360,6 +362,27 @@ def test_the_board_lists_the_claims_with_their_kinds(course):
     assert collect(before="07") == []
     assert Board([]).markdown() == ""
     assert "No claims yet" in Board([])._repr_html_()
+
+
+def test_stars_correct_for_all_claims_among_which_those_shown_were_chosen(course, monkeypatch):
+    course.write(OPEN + HEAD + GAP + FACT)
+    course.record()
+    made = board().claims
+    monkeypatch.setattr(sys.modules[Board.__module__], "holm", lambda claims: {"slower"} if len(claims) == 1 else set())
+    chosen = made[1:2]
+    assert "✔ holds *" in Board(chosen).markdown()
+    assert "✔ holds *" not in Board(chosen, made).markdown()
+
+
+def test_where_no_pictures_play_a_part_the_card_has_one_column(course):
+    course.write(HEAD + GAP)
+    course.record()
+    assert unescape(shown().data["text/html"]).count("stand-in</th>") > 0
+    course.write(HEAD.replace("unit =", "pictures = false\nunit =") + GAP)
+    card = unescape(shown().data["text/html"])
+    assert not {"stand-in", "CIFAR-10"} & set(re.findall(r"stand-in|CIFAR-10", card))
+    assert "recorded</th>" in card
+    assert "<strong>Just now</strong>:" in card
 
 
 def test_holm_keeps_what_survives_all_tests(course):

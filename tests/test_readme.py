@@ -59,7 +59,7 @@ def test_its_figure_has_alternative_text():
 
 @pytest.mark.parametrize("page", ["README.md", "docs/claims.md", "docs/symptoms.md"])
 def test_its_claims_are_those_of_the_stored_notebooks(page):
-    assert (ROOT / page).read_text(encoding="utf-8") == claims.pages(ROOT)[ROOT / page], "run `make claims`"
+    assert (ROOT / page).read_text(encoding="utf-8") == claims.pages(ROOT)[ROOT / page], "run `python -m tools.claims`"
 
 
 def test_make_help_lists_every_target_and_the_readme_the_main_ones():

@@ -148,7 +148,7 @@ def test_every_arm_trains_and_leaves_a_whole_record(plan, arm, data, monkeypatch
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["stopped"] is None
     assert len(record["validation"]) == len(record["norms"]) == 1
-    right = records.right_answers(record)
+    right = study.right_answers(record)
     assert right.shape == ((len(read_text().test) - 1) // 32 * 32 if plan.arms[arm].get("text") else 40,)
     assert right.mean() == pytest.approx(record["test"], abs=1e-5)
 
@@ -197,7 +197,7 @@ def test_a_run_that_diverges_is_a_record_too(data):
     record = train(Run("he-20", "final", 1e6, 0, {**PLAN.arms["he-20"], **SMALL, "epochs": 3}), data)
     assert record["stopped"]
     assert record["test"] == pytest.approx((data.test.labels == 0).double().mean().item(), abs=1e-5)  # class 0 of all
-    assert records.right_answers(record).mean() == pytest.approx(record["test"], abs=1e-5)
+    assert study.right_answers(record).mean() == pytest.approx(record["test"], abs=1e-5)
     assert best_rate({"rates": [0.1, 1e6], "searches": 1}, [{**record, "rate": 1e6}])[0] is None
 
 
@@ -409,13 +409,21 @@ def test_a_verdict_waits_for_all_runs_and_twice_the_epochs_are_compared():
     assert answer["low"] > 0.01
     assert answer["lasts"] is None
     other_pictures = {name: {**record, "pixels": "1"} for name, record in list(after.items())[:1]}
-    with pytest.raises(ValueError, match="arm bn-after-20: its runs saw other test pictures than each other"):
+    with pytest.raises(ValueError, match="the runs of bn-20, bn-after-20 were made with different pictures"):
         verdicts.found(PLAN, {**searches, **before, **after, **other_pictures})
     for shares, lasts in ([0.70] * 5, True), ([0.80] * 5, False):
         longer = made_up("bn-20", "twice", shares) | made_up("bn-after-20", "twice", [0.65] * 5)
         known = verdicts.found(PLAN, {**searches, **before, **after, **longer})
         assert known["estimands"]["order"]["before-over-after"]["lasts"] is lasts
     assert "accuracy before the ReLU minus after it | above 1.0 points | 5.0 points" in verdicts.markdown(PLAN, known)
+
+
+def test_an_estimand_is_about_what_a_record_holds(tmp_path):
+    text = PLAN_FILE.read_text("utf-8")
+    assert text.count('value = "curve"') > 1
+    (tmp_path / "plan.toml").write_text(text.replace('value = "curve"', 'value = "curves"'), "utf-8")
+    with pytest.raises(PlanError, match=r"question input: a value is one of curve, gap, .*; given: curves"):
+        load_plan(path=tmp_path / "plan.toml")
 
 
 def test_values_are_right_answers_gaps_curves_or_usable_rates():
@@ -455,6 +463,9 @@ def test_a_run_wants_the_pictures_and_is_not_made_twice(tmp_path, monkeypatch, d
     one.main(str(tmp_path), "hours", "bn-5", "search", "0.1", "0")
     with pytest.raises(ValueError, match="made by another version of the course"):
         records.write(run, {**kept, "code": "0"}, tmp_path)
+    records.write(run, {**kept, "pixels": "0", "data": "CIFAR-10"}, tmp_path)
+    with pytest.raises(OSError, match=r"are of other pictures \(0\) than those here"):
+        one.main(str(tmp_path), "hours", "bn-5", "search", "0.3", "0")
     other = {**kept, "settings": {**kept["settings"], "decay": 0.1}}
     (tmp_path / "bn-5" / f"{run.name}.json").write_text(json.dumps(other), encoding="utf-8")
     assert records.of_plan(PLAN, tmp_path) == {}

@@ -325,6 +325,16 @@ def test_recording_runs_on_both_data_sets_and_keeps_what_could_not_be_renewed(pr
     assert not {"COURSE_RECORD", "COURSE_SEEDS", "COURSE_DATA"} & set(os.environ)
 
 
+def test_without_cifar_10_its_record_stays_and_that_is_said(project, capsys):
+    there = (project / "lessons" / "nb07" / "claims.json").read_text("utf-8")
+    always = CLAIMING.replace('"stand-in" if os.environ.get("COURSE_DATA") else "CIFAR-10"', '"stand-in"')
+    nbformat.write(notebook(always.format(steps="1 2 3")), project / "notebooks" / "07_is_it.ipynb")
+    assert claims.main(["--record", "07"], project) == 1
+    assert "no CIFAR-10 here" in capsys.readouterr().err
+    kept = json.loads((project / "lessons" / "nb07" / "claims.json").read_text("utf-8"))
+    assert kept["slower"]["CIFAR-10"] == json.loads(there)["slower"]["CIFAR-10"]
+
+
 def test_a_notebook_that_is_moved_while_it_runs_is_not_recorded(project, capsys):
     path = project / "notebooks" / "07_is_it.ipynb"
     before = (project / "lessons" / "nb07" / "claims.json").read_text("utf-8")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("build", "kit/build", ".pytest_cache", ".ruff_cache", ".hypothesis")
+FOLDERS = ("build", "kit/build", "kit/dist", ".pytest_cache", ".ruff_cache", ".hypothesis")
 EVERYWHERE = ("__pycache__", ".ipynb_checkpoints")
 OURS = ("benchmarks", "docs", "kit", "lessons", "notebooks", "study", "tests", "tools", "utils")
 

@@ -57,7 +57,7 @@ class New:
         self.project.renumber()
         last, title = f"{self.number + 1:02d}", f"{self.number:02d} · {question}"
         self.insert("README.md", f"| [{last}](notebooks/",
-                    f"| [{self.number:02d}](notebooks/{self.name}.ipynb) | {question} | – |\n")  # fmt: skip
+                    f"| [{self.number:02d}](notebooks/{self.name}.ipynb) | {question} | 0 / 0 |\n")  # fmt: skip
         self.insert("docs/lecturers.md", f"## {last} · ", f"## {title}\n\n{NOT_YET}\n\n")
 
     def insert(self, page: str, before: str, text: str) -> None:
@@ -86,7 +86,8 @@ class New:
     def skeleton(self, slugs: list[str]):
         """The notebook in which nothing is written yet."""
         before, after = self.project.links[self.number - 1], self.project.links[self.number + 1]
-        intro = f"**After this notebook** you … {NOT_YET}\n\n*{NOT_YET} Before: {before}*"
+        minutes = "0 minutes to read, 0 with the exercises."
+        intro = f"**After this notebook** you … {NOT_YET}\n\n*{minutes} {NOT_YET} Before: {before}*"
         cells = [
             markdown(f"# {self.number:02d} · {self.question}\n\n{intro}", "slide"),
             code("import torch\n\nfrom utils.exercises import check\n\n_ = torch.manual_seed(0)", ["setup"]),

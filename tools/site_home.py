@@ -11,7 +11,6 @@ from utils.claims.card import VERDICTS, verdict
 __all__ = ["home", "path_map"]
 
 ROW, WIDE, RIGHT = 62, 132, 112  # pixels: a notebook's row, the drawing beside it, where its line runs
-LONGEST = 45  # minutes of the longest notebook: its bar is full
 
 
 def path_map(lessons):
@@ -55,7 +54,7 @@ def home(folder, lessons, live):
     hours = sum(each.minutes[1] for each in lessons) / 60
     page = Environment(loader=FileSystemLoader(folder), trim_blocks=True, lstrip_blocks=True).get_template("home.html")
     html = page.render(
-        lessons=lessons, map=path_map(lessons), row=ROW, longest=max(LONGEST, *(each.minutes[1] for each in lessons)),
+        lessons=lessons, map=path_map(lessons), row=ROW, longest=max(each.minutes[1] for each in lessons),
         live=live, hours=round(hours), verdicts=verdicts(), escape=escape,
         claims=sum(count for _, _, count, _ in verdicts()),
     )  # fmt: skip

@@ -19,7 +19,7 @@ __all__ = ["Lesson", "lesson", "staged"]
 
 TITLE = re.compile(r"# (?P<number>\d\d) · (?P<question>.+)")
 MINUTES = re.compile(r"(?m)^\*(\d+) minutes to read(?:, (\d+) with the exercises)?")
-GOAL = re.compile(r"(?s)\*\*After this notebook\*\* (?P<goal>.+?)\n\n")
+GOAL = "**After this notebook**"
 NEEDS = re.compile(r"\((\d\d)_[^)\s]+\.ipynb\)")
 GUESS = re.compile(r"^(?P<names>\w*guess\w*(?:, \w*guess\w*)*) = None(?:, None)*(?:  # (?P<hint>.+))?$", re.MULTILINE)
 CARD = re.compile(r'\A<div style="border-left: 6px solid (#\w{6});[^"]*">')
@@ -42,7 +42,6 @@ class Lesson:
     Attributes:
         number: two digits; also the number of its exercises' and claims' first part.
         question: its title.
-        goal: what one can do after it.
         minutes: to read, and with the exercises.
         needs: the numbers of the notebooks that one needs first.
         before: the number of the one before it.
@@ -51,7 +50,6 @@ class Lesson:
 
     number: str
     question: str
-    goal: str
     minutes: tuple[int, int]
     needs: tuple[str, ...]
     before: str
@@ -65,13 +63,13 @@ def lesson(path, notebook):
         ValueError: it is not in the form of a first cell.
     """
     source = notebook.cells[0].source
-    title, minutes, goal = TITLE.match(source), MINUTES.search(source), GOAL.search(source)
-    if not (title and minutes and goal):
+    title, minutes = TITLE.match(source), MINUTES.search(source)
+    if not (title and minutes and GOAL in source):
         raise ValueError(f"{path.name}: its first cell has no title, no minutes or no **After this notebook**")
     needs, _, before = source.partition("Before:")
     read = int(minutes[1])
     return Lesson(
-        title["number"], title["question"], goal["goal"], (read, int(minutes[2] or read)),
+        title["number"], title["question"], (read, int(minutes[2] or read)),
         tuple(dict.fromkeys(NEEDS.findall(needs))), next(iter(NEEDS.findall(before)), ""), path.stem,
     )  # fmt: skip
 

@@ -100,7 +100,8 @@ def page(deck, seconds=60 * LECTURE):
 
 def part_of(where):
     """How far in the series a notebook stands, from 0 to 1; 1 for what is of no notebook."""
-    return min(1, int(where[:2]) / 17) if where[:2].isdigit() else 1
+    last = int(max(path.name[:2] for path in select(ROOT / "notebooks", [])))
+    return int(where[:2]) / last if where[:2].isdigit() else 1
 
 
 def deck_of(path, guides):

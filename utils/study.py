@@ -18,6 +18,7 @@ __all__ = [
     "RECORDS",
     "STUDY",
     "TIERS",
+    "VALUES",
     "Record",
     "estimands_about",
     "of_role",
@@ -34,6 +35,7 @@ TIERS = {  # which machines it is for → its plan, and the folder of its record
     "gpu": (STUDY / "gpu.toml", STUDY / "records-gpu"),
 }
 PLAN, RECORDS = TIERS["hours"]
+VALUES = {"test", "training", "gap", "curve", "usable rate"}  # what `values` can take of a run
 USABLE = 0.5  # of the best accuracy: a rate that ends above is usable
 
 Record = Mapping[str, Any]  # what a run left behind

@@ -19,11 +19,17 @@ NONE_YET = "No claims yet."
 
 
 class Board:
-    """Claims in one table, with their kinds, for a notebook (HTML), a page (Markdown) and a terminal."""
+    """Claims in one table, with their kinds, for a notebook (HTML), a page (Markdown) and a terminal.
 
-    def __init__(self, claims: Iterable[Claim]):
+    Args:
+        claims: its rows.
+        among: all claims of which these were chosen, so that stars correct for every test that was made; None if all.
+    """
+
+    def __init__(self, claims: Iterable[Claim], among: Iterable[Claim] | None = None):
         self.claims = sorted(claims, key=lambda c: tuple(map(int, c.words.number.split("."))))
-        self.surviving = holm(self.claims)
+        self.among = self.claims if among is None else list(among)
+        self.surviving = holm(self.among)
 
     def __len__(self) -> int:
         return len(self.claims)
@@ -57,8 +63,8 @@ class Board:
 
     def chance(self) -> str:
         """How many verdicts chance alone would give, and what the star means."""
-        tests = sum(c.words.kind == "measured" for c in self.claims)
-        decided = sum(c.words.kind == "measured" and c.verdict in (HOLDS, NOT) for c in self.claims)
+        tests = sum(c.words.kind == "measured" for c in self.among)
+        decided = sum(c.words.kind == "measured" and c.verdict in (HOLDS, NOT) for c in self.among)
         return (
             f"Of {tests} measured claims {decided} are decided. If every effect lay on the very edge of its rule, "
             f"chance alone would decide {(1 - LEVEL) * tests:.1f} of them on one data set. * = survives Holm's "

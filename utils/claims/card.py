@@ -68,6 +68,7 @@ def html(made: Claim, now: list[Judged], here: str, problem: str = "") -> str:
         label = "It would be decided by:" if words.kind == "open" else "Found:"
         found = f"<p><strong>{label}</strong> {escape(made.finding)}</p>"
     by = f" <em>({escape(words.by)})</em>" if words.by else ""
+    here = here if words.pictures else ""
     measured = "" if problem else _just_now(now, here)
     after = "" if problem else _after_hours(words.slug)
     table = "" if problem else _table(made, now, here)
@@ -77,6 +78,12 @@ def html(made: Claim, now: list[Judged], here: str, problem: str = "") -> str:
         f"<p><strong>Claim {words.number}</strong> &nbsp; {shown} &nbsp; {kind(made)}</p>"
         f'<p style="font-size: 115%">{said}{by}</p>{found}{measured}{after}{_details(made, table)}</div>'
     )
+
+
+def _columns(made: Claim) -> dict[str, str]:
+    """The heads of the columns for what is recorded → the data set: one column where no pictures play a part."""
+    names = list(made.arms)
+    return dict(zip(names if made.words.pictures else ["recorded"], names, strict=False))
 
 
 def _stands(made: Claim) -> bool:
@@ -92,20 +99,21 @@ def _just_now(now: list[Judged], here: str) -> str:
         f"{'but: ' if one.estimand.caveat else ''}<data>{escape(_cell(one))}</data> (if {escape(one.estimand.rule)})"
         for one in now
     ]
-    return f"<p><strong>Just now</strong>, on <data>{here}</data>: {'; '.join(each)}</p>"
+    on = f", on <data>{here}</data>" if here else ""
+    return f"<p><strong>Just now</strong>{on}: {'; '.join(each)}</p>"
 
 
 def _table(made: Claim, now: list[Judged], here: str) -> str:
     if not now:
         return ""
-    rows = []
+    rows, columns = [], _columns(made)
     for place, each in enumerate(now):
         estimand = each.estimand
         what = f"{'But: ' if estimand.caveat else ''}{estimand.what}"
-        recorded = [_cell(row[place]) for row in made.judged.values()]
+        recorded = [_cell(made.judged[name][place]) for name in columns.values()]
         rows.append([what, estimand.rule, *recorded, Markup(f"<data>{escape(_cell(each))}</data>")])
-    just_now = Markup(f"just now, <data>{here}</data>")
-    return html_table(("compared", "holds if", *made.judged, just_now), rows)
+    just_now = Markup(f"just now, <data>{here}</data>") if here else "just now"
+    return html_table(("compared", "holds if", *columns, just_now), rows)
 
 
 def _after_hours(slug: str) -> str:
@@ -120,9 +128,9 @@ def _after_hours(slug: str) -> str:
     alone = len(answers) == 1  # of several, the table below says of what each is
     said = "; ".join(f"{each['what'] + ': ' if alone else ''}{each['text']} ({each['rule']})" for each in answers)
     lasts = " At twice the epochs it is another effect." if any(each["lasts"] is False for each in answers) else ""
-    epochs = max(each["epochs"] for each in answers)
+    lengths = " and ".join(dict.fromkeys(each["length"] for each in answers))
     return (
-        f"<p><strong>After hours:</strong> {badge(known['claims'][slug])} {escape(said)}. Up to {epochs} epochs; how, "
+        f"<p><strong>After hours:</strong> {badge(known['claims'][slug])} {escape(said)}. Runs of {lengths}; how, "
         f"the study's plan says.{lasts}</p>"
     )
 
@@ -149,8 +157,9 @@ def _details(made: Claim, table: str) -> str:
         parts.append(f"<p>{escape(arm)}{where}: {best} ({escape(tried)})</p>")
     if made.arms:
         names = list(dict.fromkeys(arm for arms in made.arms.values() for arm in arms))
-        rows = [(arm, *(_spread(arms.get(arm)) for arms in made.arms.values())) for arm in names]
-        parts.append(html_table((words.unit, *made.arms), rows))
+        columns = _columns(made)
+        rows = [(arm, *(_spread(made.arms[name].get(arm)) for name in columns.values())) for arm in names]
+        parts.append(html_table((words.unit, *columns), rows))
     if words.source:
         work = reference(words.source)
         link = f' <a href="{escape(work["url"])}">{escape(work["url"])}</a>' if work["url"] else ""

@@ -12,6 +12,7 @@
                                                 {name:value} with the estimate alone, {arm:name} with an arm's mean
 
     surprising = true                           one of the few that the README shows
+    pictures = false                            none play a part in it: its card does not tell the two data sets apart
     seeds = 12                                  to record, instead of six, which would miss an effect too often
 
     [before-or-after-relu.estimands.gap]        all of them have to hold for the claim to hold
@@ -107,6 +108,7 @@ class Words:
     finding: str
     decides: str
     surprising: bool
+    pictures: bool
     estimands: tuple[Estimand, ...]
     rates: Mapping[str, Mapping[str, Mapping[str, float]]]  # data set → arm → rate → accuracy
 
@@ -140,7 +142,7 @@ def words_of(slug: str) -> Words:
 
 def _words(slug: str, number: str, given: Mapping[str, Any]) -> Words:
     known = {"sentence", "said", "source", "place", "protocol", "kind", "unit", "finding", "decides"}
-    others = {"surprising", "seeds", "estimands", "caveats", "broken", *GRIDS}
+    others = {"surprising", "pictures", "seeds", "estimands", "caveats", "broken", *GRIDS}
     if unknown := set(given) - known - others:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
     texts = {name: paragraphs(given.get(name, "")) for name in known}
@@ -164,8 +166,8 @@ def _words(slug: str, number: str, given: Mapping[str, Any]) -> Words:
         if max(grid, key=grid.get) in (ordered[0], ordered[-1]):
             raise ValueError(f"the best rate of {arm!r} is at the edge of its grid, {', '.join(ordered)}: widen it")
     return Words(
-        slug=slug, number=number, surprising=given.get("surprising", False), estimands=tuple(made),
-        rates=rates, **texts,
+        slug=slug, number=number, surprising=given.get("surprising", False),
+        pictures=given.get("pictures", True), estimands=tuple(made), rates=rates, **texts,
     )  # fmt: skip
 
 
