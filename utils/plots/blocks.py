@@ -59,7 +59,7 @@ def one_channel(*, slug: str | None = None) -> None:
         _block(ax, marked, "N pictures", "C channels", "H·W places")
         middle, x = 2.0, channels + 0.5 * pictures + 2.4
         stages = [
-            ("mean  μ\nspread  σ", "over N·H·W values:\none of each a channel"),
+            ("mean  μ\nwidth  σ", "over N·H·W values:\none of each a channel"),
             ("x̂ = (x − μ) / σ", "mean 0, variance 1"),
             ("y = γ · x̂ + β", "two numbers a channel,\nlearned"),
         ]
