@@ -12,14 +12,23 @@ from utils.exercises.definitions import Answers
 
 
 def by_a_stack(network, layers, x):
-    """The outputs are kept, and measured when the network is through."""
+    """Copies of the outputs are kept, and measured when the network is through."""
     outputs = []
     with ExitStack() as stack:
         for layer in layers:
-            handle = layer.register_forward_hook(lambda module, inputs, output: outputs.append(output.detach()))
+            handle = layer.register_forward_hook(lambda module, inputs, output: outputs.append(output.clone()))
             stack.callback(handle.remove)
         network(x)
     return [(y - y.mean(0)).square().mean().sqrt() for y in outputs]
+
+
+def measured_late(network, layers, x):
+    outputs = []
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.callback(layer.register_forward_hook(lambda m, i, output: outputs.append(output.detach())).remove)
+        network(x)
+    return [y.std(0, unbiased=False).square().mean().sqrt().item() for y in outputs]
 
 
 class Spy:
@@ -101,6 +110,7 @@ ANSWERS = {
     "instrument-of-your-own": Answers(
         right=[by_a_stack, by_a_spy],
         wrong=[
+            ("kept", measured_late),
             ("wrong_values", once_a_layer),
             ("wrong_values", as_defined),
             ("wrong_shape", of_all_convolutions),

@@ -35,7 +35,7 @@ class Shortcut(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W)
         self.runs += 1
-        x = F.relu(self.first(x))
+        x = F.relu_(self.first(x))  # in place: what was kept of it is something else afterwards
         x = x + F.relu(self.second(x))
         if self.fails:
             raise Stopped("the network stops half-way, as the case wants it")
@@ -83,6 +83,17 @@ def by_hooks(measure: Callable[[Tensor], Tensor] = spread, as_run=True, remove=T
     return answer
 
 
+def kept(network: nn.Module, layers: list[nn.Module], x: Tensor) -> list[float]:
+    outputs = []
+    handles = [layer.register_forward_hook(lambda module, inputs, output: outputs.append(output)) for layer in layers]
+    try:
+        network(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [spread(output).item() for output in outputs]
+
+
 def one_after_the_other(network: nn.Module, layers: list[nn.Module], x: Tensor) -> list[float]:
     return [spread(x := layer(x)).item() for layer in layers]
 
@@ -106,6 +117,8 @@ EXERCISES = {
             "hooks_stay_after_error": by_hooks(always=False),
             "order_given": by_hooks(as_run=False),
             "one_after_the_other": one_after_the_other,
+            "kept": kept,
+            "mean_of_stds": by_hooks(lambda output: output.std(0, unbiased=False).mean()),
             "std_of_all": by_hooks(lambda output: output.std()),
             "unbiased": by_hooks(lambda output: output.std(0).square().mean().sqrt()),
         },

@@ -74,7 +74,7 @@ def gradient(out: Tensor, x: Tensor) -> Tensor:
 class Layer(nn.Module):
     """A right answer; the attributes are what can be wrong with it."""
 
-    from_the_right, learned, own_statistics, unbiased, detached = False, True, False, True, False
+    from_the_right, pictures_only, learned, own_statistics, unbiased, detached = False, False, True, False, True, False
 
     def __init__(self, channels: int):
         super().__init__()
@@ -85,7 +85,7 @@ class Layer(nn.Module):
         if self.training or self.own_statistics:
             seen, axes = x.detach() if self.detached else x, axes_but_channel(x)
             self.mean, self.std = seen.mean(axes), seen.std(axes, unbiased=self.unbiased)
-        shape = (-1,) if self.from_the_right else (-1, *[1] * (x.ndim - 2))
+        shape = (-1,) if self.from_the_right else (-1, *[1] * (2 if self.pictures_only else x.ndim - 2))
         mean, std, m, a = (values.view(shape) for values in (self.mean, self.std, self.m, self.a))
         return (x - mean) / std * m + a
 
@@ -125,6 +125,7 @@ EXERCISES = {
         axes=("picture", "channel"),
         mistakes={
             "from_the_right": faulty(from_the_right=True),
+            "only_pictures": faulty(pictures_only=True),
             "not_learned": faulty(learned=False),
             "own_statistics": faulty(own_statistics=True),
             "divided_by_n": faulty(unbiased=False),

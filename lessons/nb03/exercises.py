@@ -91,6 +91,15 @@ def equalizing(measure: Callable[[Tensor], Tensor] = spread, bias: bool = True, 
     return answer
 
 
+@torch.no_grad()
+def before_the_relu(network: ConvNet, x: Tensor, measure: Callable[[Tensor], Tensor] = spread) -> None:
+    for layer in network.layers:
+        factor = measure(layer.conv(x))
+        layer.conv.weight /= factor
+        layer.conv.bias /= factor
+        x = layer(x)
+
+
 EXERCISES = {
     "what-is-it-worth": Code(
         truth=of_each(lambda runs: max(map(mean, runs.values()))),
@@ -115,6 +124,8 @@ EXERCISES = {
             "bias_forgotten": equalizing(bias=False),
             "std_of_all": equalizing(lambda output: output.std()),
             "unbiased": equalizing(lambda output: output.std(0).square().mean().sqrt()),
+            "before_the_relu": before_the_relu,
+            "as_the_notebook": lambda network, x: before_the_relu(network, x, torch.std),
             "nothing_changed": lambda network, x: None,
         },
     ),

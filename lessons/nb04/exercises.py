@@ -76,6 +76,7 @@ def try_recalibration(answer, network: nn.Module, batches: list[Tensor]) -> dict
         found[f"running variance of normalization {place}"] = layer.running_var.clone()
     same = all(torch.equal(parameter, weights[name]) for name, parameter in network.named_parameters())
     found["weights"] = "unchanged" if same else "changed"
+    found["number of parameters that can learn"] = str(sum(p.requires_grad for p in network.parameters()))
     found["momenta"] = ", ".join(str(layer.momentum) for layer in norms(network))
     modes = {module.training for module in network.modules()}
     found["mode"] = "training in some parts" if len(modes) > 1 else "training" if True in modes else "evaluation"

@@ -67,7 +67,16 @@ def always_remembered(network):
     for parent, name, old in firsts(network):
         new = nn.BatchNorm2d(len(old.m)).train(old.training)
         new.weight.data, new.bias.data = old.m.data.flatten(), old.a.data.flatten()
-        new.running_mean, new.running_var = old.means.flatten(), old.stds.flatten().square()
+        new.running_mean, new.running_var = old.means.detach().flatten(), old.stds.detach().flatten().square()
+        setattr(parent, name, new)
+
+
+def with_the_graph(network):
+    for parent, name, old in firsts(network):
+        new = nn.BatchNorm2d(len(old.m)).train(old.training)
+        new.weight.data, new.bias.data = old.m.data.flatten(), old.a.data.flatten()
+        if hasattr(old, "means"):
+            new.running_mean, new.running_var = old.means.flatten(), old.stds.flatten().square()
         setattr(parent, name, new)
 
 
@@ -86,7 +95,8 @@ ANSWERS = {
         right=[by_names, by_a_state, and_returns_it],
         wrong=[
             ("nothing_replaced", a_new_variable),
-            ("unusable", in_a_copy),
+            ("raises", in_a_copy),
+            ("graph_kept", with_the_graph),
             ("no_means_yet", always_remembered),
             ("wrong_values", in_the_mode_of_the_network),
             ("wrong_values", instance_norm),

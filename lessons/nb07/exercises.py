@@ -18,10 +18,10 @@ __all__ = ["EXERCISES"]
 MEAN, STD = torch.tensor([120.0, 95.0, 140.0]), torch.tensor([60.0, 45.0, 80.0])
 
 
-def made_conv(bias: bool, stride: int, outputs: int) -> nn.Conv2d:
+def made_conv(bias: bool, stride: int, outputs: int, kernel=3) -> nn.Conv2d:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
-        return nn.Conv2d(3, outputs, 3, stride=stride, bias=bias)
+        return nn.Conv2d(3, outputs, kernel, stride=stride, bias=bias)
 
 
 def try_fold(answer, conv: nn.Conv2d, x: Tensor) -> dict:
@@ -89,7 +89,10 @@ EXERCISES = {
         cases=lambda: {
             "three output channels, a bias": (made_conv(True, 1, 3), 30 * pictures(2, 3, 6, 7)),
             "four output channels, no bias": (made_conv(False, 1, 4), 30 * pictures(2, 3, 6, 5, seed=1)),
-            "five output channels, a bias, stride 2": (made_conv(True, 2, 5), 30 * pictures(2, 3, 7, 7, seed=2)),
+            "five output channels, a bias, stride 2, kernels of 3 × 2": (
+                made_conv(True, 2, 5, (3, 2)),
+                30 * pictures(2, 3, 7, 7, seed=2),
+            ),
         },
         axes=("output channel", "input channel", "row", "column"),
         mistakes={

@@ -80,14 +80,15 @@ def only_weights(network, x):
 
 
 def in_evaluation(network, x):
-    network.eval()
-    said, found = network(x), []
+    mode = network.training
+    said, found = network.eval()(x), []
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.mul_(2)
             if torch.allclose(network(x), said, rtol=1e-3):
                 found.append(name)
             parameter.div_(2)
+    network.train(mode)
     return found
 
 
@@ -102,7 +103,7 @@ ANSWERS = {
             ("wrong_values", exponential),
             ("wrong_values", from_the_first_power),
             ("unusable", the_last_alone),
-            ("late", early),
+            ("one_too_low", early),
         ],
     ),
     "whose-size-is-forgotten": Answers(

@@ -29,7 +29,7 @@ def try_schedule(answer, *arguments) -> dict:
 
 
 def network(kind: str) -> nn.Module:
-    """A network whose parameters are all far from 0, after a few batches, in evaluation mode."""
+    """A network whose parameters are all far from 0, after a few batches; the last one is left in training mode."""
     torch.manual_seed(0)
     made = {
         "convolutions": lambda: nn.Sequential(
@@ -38,13 +38,16 @@ def network(kind: str) -> nn.Module:
         "groups and a linear layer": lambda: nn.Sequential(
             nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 8, 3, bias=False), nn.GroupNorm(2, 8), nn.ReLU(),
             nn.Flatten(), nn.Linear(128, 6), nn.BatchNorm1d(6)),
+        "one without a normalization, and one with it": lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+            nn.Linear(64, 5)),
     }[kind]()  # fmt: skip
     with torch.no_grad():
         for parameter in made.parameters():
             parameter += 0.3 * parameter.sign() + 0.2
     for seed in range(2):
         made(pictures(seed))
-    return made.eval()
+    return made.train(kind.startswith("one"))
 
 
 def pictures(seed: int) -> Tensor:
@@ -67,7 +70,7 @@ def sizeless(network: nn.Module, x: Tensor, copy: bool = True, training: bool = 
 
 
 def try_sizeless(answer, network: nn.Module, x: Tensor) -> dict:
-    """The names, and whether the network is as it was."""
+    """The names, and what of the network is no longer as it was, the first thing alone."""
     state, mode = deepcopy(network.state_dict()), network.training
     found = answer(network, x)
     if not isinstance(found, (list, tuple)) or not all(isinstance(name, str) for name in found):
@@ -76,12 +79,12 @@ def try_sizeless(answer, network: nn.Module, x: Tensor) -> dict:
     now = network.state_dict()
     changed = {name for name in state if not torch.allclose(state[name], now[name], rtol=1e-4, atol=1e-6)}
     known = list(dict(network.named_parameters()))
-    return {
-        "names": ", ".join(sorted(found, key=lambda name: known.index(name) if name in known else len(known))),
-        "parameters as they were": not changed & parameters.keys(),
-        "statistics as they were": not changed - parameters.keys(),
-        "mode as it was": network.training == mode,
-    }
+    said = {"names": ", ".join(sorted(found, key=lambda name: known.index(name) if name in known else len(known)))}
+    if changed & parameters.keys():
+        return said | {"network afterwards": "other parameters"}
+    if changed:
+        return said | {"network afterwards": "other statistics"}
+    return said | {"network afterwards": "as it was" if network.training == mode else "another mode"}
 
 
 @torch.no_grad()
@@ -116,7 +119,8 @@ EXERCISES = {
         },
         axes=("step",),
         mistakes={
-            "late": lambda *given: schedule(*given, powers=lambda step: 2 * step),
+            "one_too_low": lambda *given: schedule(*given, powers=lambda step: 2 * step),
+            "one_too_high": lambda *given: schedule(*given, powers=lambda step: 2 * step + 2),
             "once": lambda *given: schedule(*given, powers=lambda step: step + 1),
             "falling": lambda *given: schedule(*given, powers=lambda step: -2 * step - 1),
             "constant": lambda rate, decay, steps: [rate] * steps,
@@ -127,7 +131,12 @@ EXERCISES = {
         truth=sizeless,
         trial=try_sizeless,
         cases=lambda: {
-            f"a network, {kind}": (network(kind), pictures(7)) for kind in ("convolutions", "groups and a linear layer")
+            f"a network, {kind}": (network(kind), pictures(7))
+            for kind in (
+                "convolutions",
+                "groups and a linear layer",
+                "one without a normalization, and one with it",
+            )
         },
         mistakes={
             "kernels": lambda net, x: [name for name, p in net.named_parameters() if p.ndim == 4],

@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from utils.exercises.definitions import Code, Unusable
+from utils.exercises.definitions import Code, Unusable, described
 
 __all__ = ["EXERCISES"]
 
@@ -24,7 +24,7 @@ def try_factor(answer, mean: Tensor, var: Tensor, p: float) -> dict:
     """What it returns, for copies."""
     found = answer(mean.clone(), var.clone(), p)
     if not isinstance(found, Tensor) or found.shape != mean.shape:
-        raise Unusable(f"Return a tensor of the shape {tuple(mean.shape)}; this has {getattr(found, 'shape', 'none')}.")
+        raise Unusable(f"Return a tensor of the shape {tuple(mean.shape)}; this is {described(found)}")
     return {"factors": found}
 
 
@@ -84,7 +84,7 @@ def try_moving(answer, network: nn.Sequential) -> dict:
     before = list(network)
     found = answer(network)
     if not isinstance(found, nn.Sequential):
-        raise Unusable(f"Return an nn.Sequential; this is a {type(found).__name__}.")
+        raise Unusable(f"Return an nn.Sequential; this is {described(found)}")
     place_of = {id(layer): place for place, layer in enumerate(before)}
     kinds = {place: type(layer).__name__ for place, layer in enumerate(before)}
     return {
@@ -94,8 +94,9 @@ def try_moving(answer, network: nn.Sequential) -> dict:
             else f"? {type(layer).__name__}"
             for layer in found
         ),
-        "the given network is as it was": len(network) == len(before)
-        and all(a is b for a, b in zip(network, before, strict=True)),
+        "given network": "as it was"
+        if len(network) == len(before) and all(a is b for a, b in zip(network, before, strict=True))
+        else "another one",
     }
 
 
@@ -118,6 +119,7 @@ EXERCISES = {
             "not_rescaled": lambda mean, var, p: ((1 - p) * (var + mean**2) - ((1 - p) * mean) ** 2) / var,
             "mean_divided": lambda mean, var, p: ((var + mean**2) / (1 - p) - (mean / (1 - p)) ** 2) / var,
             "upside_down": lambda mean, var, p: 1 / too_large_by(mean, var, p),
+            "excess": lambda mean, var, p: too_large_by(mean, var, p) - 1,
             "difference": lambda mean, var, p: (too_large_by(mean, var, p) - 1) * var,
             "roots": lambda mean, var, p: too_large_by(mean, var, p).sqrt(),
         },

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from utils.exercises.definitions import Code, Unusable
+from utils.exercises.definitions import Code, Unusable, described
 
 __all__ = ["EXERCISES"]
 
@@ -97,11 +97,13 @@ def try_looking(answer, model: nn.Module, read: Tensor) -> dict:
     state, mode = deepcopy(model.state_dict()), model.training
     said = answer(model, read.clone(), SIZE)
     if not isinstance(said, (bool, np.bool_)):
-        raise Unusable(f"Return True or False; this is a {type(said).__name__}.")
+        raise Unusable(f"Return True or False; this is {described(said)}")
     return {
-        "looks ahead": bool(said),
-        "the model is as it was": all(torch.equal(value, state[name]) for name, value in model.state_dict().items()),
-        "mode as it was": model.training == mode,
+        "answer": str(bool(said)),
+        "model's numbers afterwards": "as they were"
+        if all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+        else "others",
+        "model's mode afterwards": "as it was" if model.training == mode else "another",
     }
 
 
@@ -151,7 +153,7 @@ def old_means(x: Tensor, eps: float = 1e-5) -> Tensor:
 def try_past(answer, x: Tensor, eps: float) -> dict:
     y = answer(x.clone(), eps)
     if not isinstance(y, Tensor) or y.shape != x.shape:
-        raise Unusable(f"Return a tensor of the shape of x, {tuple(x.shape)}; this has {getattr(y, 'shape', 'none')}.")
+        raise Unusable(f"Return a tensor of the shape of x, {tuple(x.shape)}; this is {described(y)}")
     return {"output": y}
 
 

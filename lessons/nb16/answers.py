@@ -21,7 +21,9 @@ def by_hand(net, batches):
     modes = {module: module.training for module in net.modules()}
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     hooks = [norm.register_forward_hook(look) for norm in norms]
-    net.train()
+    net.eval()
+    for norm in norms:
+        norm.train()
     for x in batches:
         net(x)
     for hook in hooks:
@@ -35,11 +37,16 @@ def by_hand(net, batches):
 
 
 def by_update_bn(net, batches):
-    """What it shall not do, and what is right all the same: `update_bn` gives back one mode to all modules."""
+    """`update_bn` would switch Dropout on, and gives back one mode to all modules."""
+    rates = [(module, module.p) for module in net.modules() if isinstance(module, nn.Dropout)]
+    for module, _ in rates:
+        module.p = 0.0
     modes = [(module, module.training) for module in net.modules()]
     update_bn(batches, net)
     for module, mode in modes:
         module.training = mode
+    for module, rate in rates:
+        module.p = rate
 
 
 def update_bn_alone(net, batches):
@@ -54,6 +61,22 @@ def without_reset(net, batches):
         for x in batches:
             net(x)
     for module, mode in modes:
+        module.training = mode
+
+
+def all_in_training(net, batches):
+    modes = {module: module.training for module in net.modules()}
+    norms = {module: module.momentum for module in net.modules() if isinstance(module, nn.BatchNorm2d)}
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    net.train()
+    with torch.no_grad():
+        for x in batches:
+            net(x)
+    for norm, momentum in norms.items():
+        norm.momentum = momentum
+    for module, mode in modes.items():
         module.training = mode
 
 
@@ -124,7 +147,8 @@ ANSWERS = {
     "get-it-back": Answers(
         right=[by_hand, by_update_bn],
         wrong=[
-            ("mode_lost", update_bn_alone),
+            ("wrong_values", update_bn_alone),
+            ("dropped", all_in_training),
             ("not_set_back", without_reset),
             ("unusable", returns_it),
             ("wrong_values", of_the_first_batch),

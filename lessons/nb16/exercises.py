@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from utils.exercises.definitions import Code, Unusable
+from utils.exercises.definitions import Code, Unusable, described
 
 __all__ = ["EXERCISES"]
 
@@ -17,7 +17,7 @@ def spoiled(training: bool, momentum: float) -> nn.Module:
     """A small network with NaN in all running statistics; one of its layers is in the other mode."""
     torch.manual_seed(0)
     net = nn.Sequential(
-        nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3, momentum=momentum), nn.ReLU(),
+        nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3, momentum=momentum), nn.ReLU(), nn.Dropout(0.3),
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=0.3)), nn.Dropout(0.0),
     )  # fmt: skip
     for module in net.modules():
@@ -26,7 +26,7 @@ def spoiled(training: bool, momentum: float) -> nn.Module:
             module.running_var.fill_(float("nan"))
             module.num_batches_tracked.fill_(9)
     net.train(training)
-    net[4].train(not training)
+    net[-1].train(not training)
     return net
 
 
@@ -42,6 +42,7 @@ def heal(
     reset: bool = True,
     plain: bool = True,
     training: bool = True,
+    dropped: bool = False,
     modes_back: bool = True,
     momentum_back: bool = True,
 ) -> None:
@@ -52,7 +53,9 @@ def heal(
         if reset:
             norm.reset_running_stats()
         norm.momentum = None if plain else momentum
-    net.train(training)
+    net.train(dropped)
+    for norm, _ in norms:
+        norm.train(training)
     for pictures in given:
         net(pictures)
     for norm, momentum in norms if momentum_back else ():
@@ -88,6 +91,7 @@ def and_moves(net: nn.Module, given: list[Tensor]) -> None:
 def try_heal(answer, net: nn.Module, given: list[Tensor]) -> dict:
     """What has become of the statistics, and whether all else is as it was."""
     parameters = deepcopy(list(net.parameters()))
+    learning = [parameter.requires_grad for parameter in parameters]
     modes = [module.training for module in net.modules()]
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -101,11 +105,14 @@ def try_heal(answer, net: nn.Module, given: list[Tensor]) -> dict:
             f"running mean {place}": norm.running_mean.clone(),
             f"running variance {place}": norm.running_var.clone(),
         }
-    return found | {
-        "parameters as they were": all(torch.equal(a, b) for a, b in zip(parameters, net.parameters(), strict=True)),
-        "momentum as it was": momenta == [norm.momentum for norm in norms],
-        "modes as they were": modes == [module.training for module in net.modules()],
-    }
+    if not all(torch.equal(a, b) for a, b in zip(parameters, net.parameters(), strict=True)):
+        return found | {"network afterwards": "other parameters"}
+    if learning != [parameter.requires_grad for parameter in net.parameters()]:
+        return found | {"network afterwards": "parameters that cannot learn any more"}
+    if momenta != [norm.momentum for norm in norms]:
+        return found | {"network afterwards": "another momentum"}
+    same = modes == [module.training for module in net.modules()]
+    return found | {"network afterwards": "as it was" if same else "another mode"}
 
 
 # --- pictures-with-a-frame
@@ -156,6 +163,14 @@ def by_multiplying(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: f
     return mask * (gamma[:, None, None] * (x - mean) / (var + eps).sqrt() + beta[:, None, None])
 
 
+def divided_by_all(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
+    mask = there[:, None]
+    clean = torch.where(mask, x, 0.0)
+    mean = clean.mean((0, 2, 3), keepdim=True)
+    var = torch.where(mask, (clean - mean) ** 2, 0.0).mean((0, 2, 3), keepdim=True)
+    return torch.where(mask, gamma[:, None, None] * (clean - mean) / (var + eps).sqrt() + beta[:, None, None], 0.0)
+
+
 def eps_outside(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
     values = x.permute(0, 2, 3, 1)[there]
     mean, std = values.mean(0), values.std(0, correction=0)
@@ -169,7 +184,7 @@ def try_masked(answer, x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, ep
     x, gamma, beta = (each.clone().requires_grad_() for each in (x, gamma, beta))
     y = answer(x, there.clone(), gamma, beta, eps)
     if not isinstance(y, Tensor) or y.shape != x.shape:
-        raise Unusable(f"Return a tensor of the shape of x, {tuple(x.shape)}; this has {getattr(y, 'shape', 'none')}.")
+        raise Unusable(f"Return a tensor of the shape of x, {tuple(x.shape)}; this is {described(y)}")
     if not y.requires_grad:
         raise Unusable("No gradient goes through what you return: `detach`, `no_grad` or `.data` cut it off.")
     weights = torch.linspace(-1, 2, y.numel()).view(y.shape)
@@ -190,6 +205,7 @@ EXERCISES = {
             "not_set_back": lambda net, given: heal(net, given, reset=False),
             "last_weighs_most": lambda net, given: heal(net, given, plain=False),
             "evaluation": lambda net, given: heal(net, given, training=False),
+            "dropped": lambda net, given: heal(net, given, dropped=True),
             "biased": with_biased_variances,
             "mode_lost": lambda net, given: heal(net, given, modes_back=False),
             "momentum_lost": lambda net, given: heal(net, given, momentum_back=False),
@@ -203,16 +219,19 @@ EXERCISES = {
             "three pictures of two channels": framed(2, 0),
             "three pictures of three channels, with ones in the padding": framed(3, 1, 1.0),
             "two channels, with NaN in the padding": framed(2, 2, float("nan")),
+            "two channels, with infinite padding": framed(2, 3, float("inf")),
         },
         axes=("picture", "channel", "row", "column"),
         mistakes={
-            "all_pixels": over_all,
+            "padding_counted": over_all,
+            "divided_by_all": divided_by_all,
             "each_picture": lambda *given: by_multiplying(*given, axes=(2, 3)),
             "one_mean": lambda *given: masked_norm(*given, axes=(0, 1)),
             "unbiased": lambda *given: masked_norm(*given, correction=1),
             "eps_outside": eps_outside,
             "padding_shifted": lambda *given: masked_norm(*given, padding=1.0),
             "by_multiplying": by_multiplying,
+            "nan_alone": lambda x, *given: by_multiplying(x.nan_to_num(0.0), *given),
         },
     ),
 }

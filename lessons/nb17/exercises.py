@@ -6,7 +6,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from utils.exercises.definitions import Code, Unusable
+from utils.exercises.definitions import Code, Unusable, described
 
 __all__ = ["EXERCISES"]
 
@@ -51,7 +51,7 @@ def try_folding(answer, first: nn.Module, second: nn.Module, x: Tensor) -> dict:
     before, modes = deepcopy(pair.state_dict()), [module.training for module in pair]
     folded = answer(first, second)
     if not isinstance(folded, kind):
-        raise Unusable(f"Return one `nn.{kind.__name__}`; this is a {type(folded).__name__}.")
+        raise Unusable(f"Return one `nn.{kind.__name__}`; this is {described(folded)}")
     after = pair.state_dict()
     same = before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
     return {

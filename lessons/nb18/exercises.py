@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.exercises.definitions import Code, Unusable
+from utils.exercises.definitions import Code, Unusable, described
 
 __all__ = ["EXERCISES"]
 
@@ -77,7 +77,7 @@ def listed(result) -> list[Tensor | None]:
     if result is None:
         raise Unusable("Nothing comes back. Is a `return` missing?")
     if isinstance(result, (Tensor, str, dict)) or not isinstance(result, Iterable):
-        raise Unusable(f"Return a list of parameters; this is a {type(result).__name__}.")
+        raise Unusable(f"Return a list of parameters; this is {described(result)}")
     chosen = list(result)
     for one in chosen:
         if one is not None and not isinstance(one, Tensor):
@@ -215,7 +215,7 @@ def try_leaks(answer, network: nn.Module, x: Tensor, training: bool) -> dict:
     if isinstance(result, Tensor) and result.numel() != 1:
         raise Unusable(f"Return True or False; this is a tensor of shape {tuple(result.shape)}.")
     if not isinstance(result, Tensor) and type(result).__name__ not in ("bool", "bool_", "int"):
-        raise Unusable(f"Return True or False; this is a {type(result).__name__}.")
+        raise Unusable(f"Return True or False; this is {described(result)}")
     return {"answer": str(bool(result)), **observed()}
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "Task",
     "Unusable",
     "call",
+    "described",
     "find",
     "of_notebook",
 ]
@@ -36,6 +37,15 @@ HINTS = 3
 
 class Unusable(Exception):
     """The answer does not have the form that the task asks for; the text says what is missing."""
+
+
+def described(made: Any) -> str:
+    """What an answer has returned, for a message: "a tensor of shape (3,)", "a list", or that it is nothing."""
+    if made is None:
+        return "nothing: is a `return` missing?"
+    if isinstance(made, Tensor):
+        return f"a tensor of shape {tuple(made.shape)}"
+    return f"a {type(made).__name__}"
 
 
 @dataclass(frozen=True)
