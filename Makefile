@@ -98,7 +98,7 @@ study-check:
 	$(TOOL) study --check 3
 
 notebook:
-	$(TOOL) lesson new "$(NAME)"
+	$(TOOL) lesson new
 
 move:
 	$(TOOL) lesson move $(FROM) $(TO)

@@ -13,7 +13,9 @@ from study.training import pixels_of, train
 from utils.data import load
 from utils.training import pick_device
 
-__all__ = ["main", "record_of"]
+__all__ = ["HOPELESS", "main", "record_of"]
+
+HOPELESS = 3  # the exit status that says: whatever is begun after this will fail in the same way
 
 
 def record_of(tier: str, arm: str, role: str, rate: float, seed: int) -> dict[str, Any]:
@@ -31,23 +33,18 @@ def record_of(tier: str, arm: str, role: str, rate: float, seed: int) -> dict[st
 
 
 def main(folder: str, tier: str, arm: str, role: str, rate: str, seed: str) -> None:
-    """Make a run, and write its record; arguments as text.
-
-    Raises:
-        OSError: as `record_of`; or the records that are there are of other pictures than these.
-    """
+    """Make a run, and write its record; arguments as text. Errors as `record_of` and `records.write` have them."""
     run = Run(arm, role, float(rate), int(seed), load_plan(tier).arms[arm], tier)
-    there = records.of_plan(load_plan(tier), Path(folder))
-    if run.name in there:
+    if run.name in records.of_plan(load_plan(tier), Path(folder)):
         return  # somebody else was faster
-    known = {record["pixels"] for record in there.values() if "pixels" in record and record["data"] != "text"}
-    if known and not run.settings["text"] and (here := pixels_of(load(verbose=False))) not in known:
-        raise OSError(
-            f"the records in {folder} are of other pictures ({', '.join(sorted(known))}) than those here ({here}), and "
-            "cannot be compared with new ones: use those pictures, or another folder"
-        )
+    if not run.settings["text"]:
+        records.refuse_others(pixels_of(load(verbose=False)), Path(folder))
     records.write(run, record_of(tier, arm, role, run.rate, run.seed), Path(folder))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except (OSError, ValueError) as problem:  # no pictures, others, a full disk: the next run would have it, too
+        print(f"[study] {problem}", file=sys.stderr)
+        sys.exit(HOPELESS)

@@ -10,21 +10,35 @@ from study.training import code
 from utils.files import atomic_file
 from utils.study import RECORDS, read_all
 
-__all__ = ["RECORDS", "fits_plan", "of_plan", "read_all", "write"]
+__all__ = ["RECORDS", "fits_plan", "of_plan", "read_all", "refuse_others", "write"]
 
 
 def write(run: Run, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:
     """Keep a record under the run's name; it is there in full or not at all.
 
     Raises:
-        ValueError: it was made by another plan, or by other code: on a machine with another version of the course.
+        ValueError: it was made by another plan, or by other code: on a machine with another version of the course; or
+            with other pictures than the records that are there.
     """
+    if record.get("data") != "text" and "pixels" in record:
+        refuse_others(record["pixels"], folder)
     if record["settings"] != dict(run.settings) or record["code"] != code():
         raise ValueError(f"{run.name} was made by another version of the course: use the same one on all machines")
     target = folder / run.arm / f"{run.name}.json"
     with atomic_file(target) as file:
         file.write(json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n")
     return target
+
+
+def refuse_others(pixels: str, folder: Path) -> None:
+    """A ValueError if the records in a folder are of other pictures than those with this hash."""
+    kept = [record for record in read_all(folder).values() if record.get("data") != "text"]
+    seen = {record["pixels"] for record in kept if "pixels" in record}
+    if seen and pixels not in seen:
+        raise ValueError(
+            f"the records in {folder} are of other pictures ({', '.join(sorted(seen))}) than those here ({pixels}), "
+            "and cannot be compared with new ones: use those pictures, or another folder"
+        )
 
 
 def of_plan(plan: Plan, folder: Path = RECORDS) -> dict[str, Record]:

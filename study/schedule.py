@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
+from study.one import HOPELESS
 from study.plan import Plan, Record, Run, arms_of, runs_of
 
 __all__ = ["Begun", "due", "estimate", "start", "work"]
@@ -84,6 +85,7 @@ def work(
     """
     running: dict[str, tuple[Run, Begun, float]] = {}
     failed: set[str] = set()
+    hopeless = False  # whether a run has said that all others will fail as well
     free = True  # whether there may be something to begin: at the start, and whenever a run has ended
     try:
         while True:
@@ -93,9 +95,11 @@ def work(
                     free = True
                     if begun.returncode:
                         failed.add(name)
+                        hopeless |= begun.returncode == HOPELESS
                     how = f"FAILED ({begun.returncode})" if begun.returncode else "done"
                     say(f"[study] {run.name:<44} {time.monotonic() - since:7.0f} s  {how}")
             waiting = [run for run in find() if run.name not in running and run.name not in failed] if free else []
+            waiting = [] if hopeless else waiting
             busy = sum(run.settings["threads"] for run, _, _ in running.values())
             for run in waiting:
                 if running and busy + run.settings["threads"] > jobs:

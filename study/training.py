@@ -201,12 +201,19 @@ def _class_0(batches: Batches) -> np.ndarray:
     return torch.cat([labels == 0 for _, labels in batches]).cpu().numpy()
 
 
-def code() -> str:
-    """Of what a run is made by: a hash of the sources, so that two machines know whether they do the same."""
+def _hash_of_the_sources() -> str:
     room = Path(__file__).resolve().parent
     others = ("training.py", "models.py", "data/batches.py")
     files = [*sorted(room.glob("*.py")), *(room.parent / "utils" / name for name in others)]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+_CODE = _hash_of_the_sources()  # as this module was imported: the files may change while a run goes on
+
+
+def code() -> str:
+    """Of what a run is made by: a hash of the sources, so that two machines know whether they do the same."""
+    return _CODE
 
 
 def pixels_of(data: ImageData) -> str:

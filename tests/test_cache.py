@@ -220,7 +220,9 @@ def test_a_file_is_whole_or_not_there(tmp_path):
     path = tmp_path / "new" / "x"
     with atomic_file(path) as file:
         file.write(b"old")
-    (path.parent / ".x-99999.tmp").write_bytes(b"what a killed process left")
+    left = path.parent / ".x-99999.tmp"
+    left.write_bytes(b"what a killed process left")
+    os.utime(left, (0, 0))
 
     def break_off():
         with atomic_file(path) as file:

@@ -69,6 +69,30 @@ def test_the_status_is_that_of_the_report(capsys):
     assert "measured " in capsys.readouterr().out
 
 
+NOISY = """from torch import nn
+
+print("loading my package")
+Layer = nn.BatchNorm2d
+
+
+def __getattr__(name):
+    if name == "Optional":
+        raise ImportError("pip install noisy[extra]")
+    raise AttributeError(name)
+"""
+
+
+def test_what_a_module_prints_and_lacks_is_no_part_of_the_report(capsys, tmp_path, monkeypatch):
+    (tmp_path / "noisy.py").write_text(NOISY, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert probes.main(["noisy:Layer", "--only", "eps", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["ok"] is True
+    assert "loading my package" in err
+    assert probes.main(["noisy:Optional"]) == 2
+    assert "cannot get 'Optional' of 'noisy': ImportError: pip install noisy[extra]" in capsys.readouterr().err
+
+
 def test_json_and_junit(capsys, tmp_path):
     arguments = [
         "utils.layers:FirstBatchNorm2d",

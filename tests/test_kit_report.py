@@ -98,6 +98,12 @@ def test_json_is_strict():
     assert found["probes"][-1]["measured"] is None
 
 
+def test_junit_can_be_read_whatever_an_exception_says():
+    results = [Result("three", "Why?", "raised", diagnosis="\x1b[31mRuntimeError\x00 \ud800")]
+    [case] = ElementTree.fromstring(as_junit(Report("Layer", results)))
+    assert case[0].get("message") == "?[31mRuntimeError? ?"
+
+
 def test_junit_has_a_case_a_probe():
     suite = ElementTree.fromstring(as_junit(WHOLE))
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {

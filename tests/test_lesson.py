@@ -166,6 +166,17 @@ def test_a_new_lesson_keeps_every_rule_and_the_last_stays_the_last(course, form)
     assert f"\n## {place:02d} · How deep is 'deep'?\n" in (course / "docs" / "lecturers.md").read_text("utf-8")
 
 
+def test_what_is_in_the_way_changes_nothing(tmp_path):
+    lesson = tmp_path / "lessons" / "nb02"
+    lesson.mkdir(parents=True)
+    project = renumber.Project.__new__(renumber.Project)
+    project.root, project.new, project.paths, project.texts = tmp_path, {1: 2}, {}, {tmp_path / "README.md": "x"}
+    (tmp_path / "lessons" / "nb01").mkdir()
+    with pytest.raises(renumber.LessonError, match="nb02 is in the way"):
+        project.write()
+    assert not (tmp_path / "README.md").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -155,6 +155,15 @@ def test_what_makes_it_build_anew(built):
     assert environment.to_do(moved) == ("all", "the one there is was not finished")
 
 
+def test_an_environment_that_somebody_else_has_made_is_left_alone(built, ran):
+    (built / ".venv" / "set-up.json").unlink()
+    (built / "build" / "venv-begun").unlink(missing_ok=True)
+    ran.commands.clear()
+    with pytest.raises(environment.Failure, match="was not made by this course"):
+        environment.build(built, (9, 9))
+    assert not steps(ran)
+
+
 def test_a_set_up_that_was_stopped_is_built_anew(built, ran):
     (built / "requirements.txt").write_text(LOCK + "# changed\n", encoding="utf-8")
     for ran_until, started in (("sync", [UV, SYNC]), ("failure", [VENV, UV, SYNC])):
@@ -310,7 +319,7 @@ def test_makes_targets_run_tools_that_are_there():
     missing = {name for name in tools if not (ROOT / "tools" / f"{name}.py").exists()}
     assert not missing
     assert last == '"/some where/python3" tools/clean.py'  # which needs no environment
-    assert [command[2] for command in commands if command[1] == "lesson"] == [' new "What is it?"', " move 09 10"]
+    assert [command[2] for command in commands if command[1] == "lesson"] == [" new", " move 09 10"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="on Windows it is the activated environment's python")

@@ -163,6 +163,15 @@ in_a_browser = pytest.mark.browser
 SCHEMES = ("light", "dark")
 
 
+def test_a_folder_that_holds_other_things_is_left_alone(tmp_path, capsys):
+    kept = tmp_path / "html" / "blog" / "index.html"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert site.main(["--to", str(tmp_path / "html")]) == 1
+    assert kept.exists()
+    assert "name a new or an empty folder" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The site, built once; a folder that BUILT_SITE names is taken as it is."""

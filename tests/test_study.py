@@ -464,11 +464,23 @@ def test_a_run_wants_the_pictures_and_is_not_made_twice(tmp_path, monkeypatch, d
     with pytest.raises(ValueError, match="made by another version of the course"):
         records.write(run, {**kept, "code": "0"}, tmp_path)
     records.write(run, {**kept, "pixels": "0", "data": "CIFAR-10"}, tmp_path)
-    with pytest.raises(OSError, match=r"are of other pictures \(0\) than those here"):
+    with pytest.raises(ValueError, match=r"are of other pictures \(0\) than those here"):
         one.main(str(tmp_path), "hours", "bn-5", "search", "0.3", "0")
     other = {**kept, "settings": {**kept["settings"], "decay": 0.1}}
     (tmp_path / "bn-5" / f"{run.name}.json").write_text(json.dumps(other), encoding="utf-8")
     assert records.of_plan(PLAN, tmp_path) == {}
+
+
+def test_after_a_run_that_says_it_is_hopeless_no_other_is_begun(tmp_path):
+    runs = [Run("bn-5", "search", rate, 0, PLAN.arms["bn-5"]) for rate in (0.03, 0.1, 0.3)]
+    begun = []
+
+    def begin(run, folder):
+        begun.append(run)
+        return SimpleNamespace(returncode=one.HOPELESS, poll=lambda: one.HOPELESS)
+
+    assert schedule.work(lambda: runs, tmp_path, jobs=1, say=lambda text: None, begin=begin) == 1
+    assert len(begun) == 1
 
 
 def test_one_make_study_at_a_time(tmp_path, capsys):

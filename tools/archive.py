@@ -26,6 +26,7 @@ SINGLE = (
     *(f"tools/{name}.py" for name in ("__init__", "environment", "kernels", "lab", "setup")),
 )
 WHOLE = ("utils", "kit/src", "study/records")
+KINDS = {".py", ".json", ".toml", ".js", ".css", ".svg", ".ttf", ".txt", ".md", ".typed"}  # no scratch, no backups
 MADE = re.compile(r"__pycache__|\..*|.*\.egg-info")  # what Python, its tools and editors leave there
 OF_LESSONS = ("*.json", "*.toml", "*.txt", "nb??/*.toml", "nb??/*.json", "nb??/exercises.py")
 README = """# BatchNorm, layer by layer
@@ -65,7 +66,7 @@ def contents(root, notebooks):
     found |= {name: (root / name).read_bytes() for name in SINGLE}
     for path in (path for folder in WHOLE for path in (root / folder).rglob("*") if path.is_file()):
         place = path.relative_to(root)
-        if not any(map(MADE.fullmatch, place.parts)):
+        if path.suffix in KINDS and not any(map(MADE.fullmatch, place.parts)):
             found[place.as_posix()] = path.read_bytes()
     return found
 

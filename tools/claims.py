@@ -86,39 +86,40 @@ def seeds_of(path):
 
 
 def measure(paths, data_set, folder, jobs):
-    """Run the notebooks on a data set; those that ran through. Each claim's arms are in `folder`, a file a claim."""
+    """Run the notebooks on a data set; each that ran through, as it ends. Each claim's arms are in `folder`."""
     os.environ[records.FOLDER] = str(folder)
     if data_set == "stand-in":
         os.environ["COURSE_DATA"] = "stand-in"
-    through = []
-    for count, some in groupby(sorted(paths, key=seeds_of), seeds_of):
-        os.environ[records.COUNT] = str(count)
-        for path, seconds, failure in run.results(list(some), folder, False, CELL_SECONDS, jobs):
-            print(f"[claims] {data_set:<9} {path.stem:<52} {seconds:6.1f} s  {failure or 'ok'}", flush=True)
-            if not failure:
-                through.append(path)
-    for name in (records.FOLDER, records.COUNT, "COURSE_DATA"):
-        os.environ.pop(name, None)
-    return through
+    try:
+        for count, some in groupby(sorted(paths, key=seeds_of), seeds_of):
+            os.environ[records.COUNT] = str(count)
+            for path, seconds, failure in run.results(list(some), folder, False, CELL_SECONDS, jobs):
+                print(f"[claims] {data_set:<9} {path.stem:<52} {seconds:6.1f} s  {failure or 'ok'}", flush=True)
+                if not failure:
+                    yield path
+    finally:
+        for name in (records.FOLDER, records.COUNT, "COURSE_DATA"):
+            os.environ.pop(name, None)
 
 
 def record(paths, jobs):
-    """Measure the claims of these notebooks and record them; whether all of them ran through."""
+    """Measure the claims of these notebooks and record them, each as it ends; whether all of them ran through."""
     complete = True
     for data_set in records.DATA_SETS:
         with tempfile.TemporaryDirectory() as folder:
-            through = measure(paths, data_set, Path(folder), jobs)
-            complete &= len(through) == len(paths)
-            kept = {name for path in Path(folder).glob("*.json") for name in json.loads(path.read_text("utf-8"))}
-            if kept and data_set not in kept:
-                complete = False
-                print(f"[claims] no {data_set} here (data/README.md): its old record stays", file=sys.stderr)
-            for path in through:
+            through = 0
+            for path in measure(paths, data_set, Path(folder), jobs):
+                through += 1
                 if path.exists():
                     merge(path.name[:2], data_set, Path(folder))
                 else:
                     complete = False
                     print(f"[claims] {path.name} was moved while it ran: nothing is recorded", file=sys.stderr)
+            complete &= through == len(paths)
+            kept = {name for path in Path(folder).glob("*.json") for name in json.loads(path.read_text("utf-8"))}
+            if kept and data_set not in kept:
+                complete = False
+                print(f"[claims] no {data_set} here (data/README.md): its old record stays", file=sys.stderr)
     return complete
 
 

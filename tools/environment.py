@@ -105,7 +105,7 @@ def check_python(newest, version=sys.version_info[:2], find_spec=importlib.util.
 
 def free_gb(root, env):
     """The least free space of the disks that are written to: the project's, and that of uv's downloads."""
-    cache = Path(env.get("UV_CACHE_DIR") or Path.home()).absolute()
+    cache = Path(env.get("UV_CACHE_DIR") or os.path.expanduser("~")).absolute()
     while not cache.exists():
         cache = cache.parent
     return min(shutil.disk_usage(folder).free for folder in (root, cache)) / 1e9
@@ -206,6 +206,7 @@ def build(root, newest, env=os.environ):
     if to_do(root, wanted)[0] == "nothing":
         return python_of(root)
     (root / "build").mkdir(exist_ok=True)
+    begun = root / "build" / "venv-begun"  # so that only what a set-up has left is built anew
     with build_lock(root):
         task, why = to_do(root, wanted)  # again: the one we waited for may have done it all
         if task == "nothing":
@@ -215,6 +216,9 @@ def build(root, newest, env=os.environ):
             check_python(newest)
             if not (root / ".venv").exists():  # what an interrupted set-up has downloaded needs no space again
                 check_disk(root, env)
+            elif not stamp_file(root).exists() and not begun.exists():
+                raise Failure("The folder .venv was not made by this course: move it away or remove it, and try again.")
+        begun.touch()
         say(f"{'building' if task == 'all' else 'changing'} the environment .venv: {why}")
         stamp_file(root).unlink(missing_ok=True)
         if task == "all":
@@ -262,7 +266,7 @@ def command_settings(python, env, cwd):
         JUPYTER_PREFER_ENV_PATH="1",  # the environment's own kernel before one of the same name in the home folder
     )
     if images := settings.pop("CIFAR10_DIR", "").strip():  # kernels run in notebooks/, where it would mean another one
-        settings["CIFAR10_DIR"] = str(Path(cwd, Path(images).expanduser()).resolve())
+        settings["CIFAR10_DIR"] = str(Path(cwd, os.path.expanduser(images)).resolve())
     return settings
 
 

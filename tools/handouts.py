@@ -152,7 +152,7 @@ def main(arguments, root=ROOT):
         start = time.monotonic()
         try:
             build(path, root, options.expect)
-        except (NotebookFailure, ValueError) as problem:
+        except (NotebookFailure, OSError, ValueError) as problem:
             failed += 1
             print(f"[handouts] {path.stem:<48} FAILED: {problem}", flush=True)
         else:

@@ -8,6 +8,7 @@ What cannot be decided is listed at the end, for somebody to read. The first not
 """
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
@@ -123,7 +124,8 @@ def main(arguments, root=ROOT):
     parser.add_argument("--dry-run", action="store_true", help="only list what would be replaced")
     commands = parser.add_subparsers(dest="command", required=True)
     laid = commands.add_parser("new", help="lay a new lesson, in front of the last one")
-    laid.add_argument("question", help='its question, as in "How deep is deep?"')
+    asked = os.environ.get("NAME", "")  # `make notebook NAME=…`: what is in it is not for a shell to read
+    laid.add_argument("question", nargs="?", default=asked, help='its question, as in "How deep is deep?"')
     moved = commands.add_parser("move", help="give a notebook another number")
     moved.add_argument("start", metavar="FROM")
     moved.add_argument("end", metavar="TO")

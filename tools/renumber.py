@@ -139,18 +139,26 @@ class Project:
             self.texts[path] = after
 
     def write(self) -> None:
-        """Rename the notebooks and the lessons, all at once, then write the texts."""
-        for path, text in self.texts.items():
-            files.write(text, path)
+        """Write the texts, then rename the notebooks and the lessons, all at once.
+
+        Raises:
+            LessonError: something stands where a notebook or a lesson has to go; nothing is changed.
+        """
         there = {
             path: path.with_name(f"{self.new[n]:02d}{path.name[2:]}") for n, path in self.paths.items() if n in self.new
         }
         folders = {n: self.root / "lessons" / f"nb{n:02d}" for n in self.new}
         there |= {path: path.with_name(f"nb{self.new[n]:02d}") for n, path in folders.items() if path.exists()}
+        moving = {path: path.with_name(f"{path.name}.moving") for path in there}
+        for path in (*(set(there.values()) - there.keys()), *moving.values()):
+            if path.exists():
+                raise LessonError(f"{path.relative_to(self.root)} is in the way: move it elsewhere")
+        for path, text in self.texts.items():
+            files.write(text, path)
         for path in there:
-            path.rename(path.with_name(f"{path.name}.moving"))
+            path.rename(moving[path])
         for path, target in there.items():
-            path.with_name(f"{path.name}.moving").rename(target)
+            moving[path].rename(target)
 
 
 def moving(start: int, end: int) -> dict[int, int]:

@@ -72,6 +72,8 @@ def execute(notebook, folder, timeout=CELL_SECONDS, **env):
         raise NotebookFailure(f"cell {place['cell']}: not done after {timeout} s") from None
     except DeadKernelError:
         raise NotebookFailure(f"cell {place.get('cell', 1)}: the kernel died (out of memory?)") from None
+    except RuntimeError as error:  # nbclient has no type of its own for it
+        raise NotebookFailure(f"the kernel did not start: {error}") from None
 
 
 def coalesce(outputs):
@@ -87,7 +89,7 @@ def coalesce(outputs):
 
 
 def without_paths(text, root):
-    """A traceback without the folders of this machine."""
+    """A text without the folders of this machine."""
     home, names = Path.home(), []
     for folder, name in ((Path(sys.prefix), "<environment>"), (root, ".")):
         names.append((str(folder), name))
@@ -124,6 +126,9 @@ def normalise(notebook):
                 output["execution_count"] = cell.execution_count
             if output["output_type"] == "error":
                 output["traceback"] = [without_paths(line, ROOT) for line in output["traceback"]]
+                output["evalue"] = without_paths(output["evalue"], ROOT)
+            if output["output_type"] == "stream":
+                output["text"] = without_paths(output["text"], ROOT)
         cell.outputs = [] if cell.metadata.get("store_output") is False else coalesce(outputs)
     return notebook
 
@@ -181,11 +186,15 @@ def run_one(path, target, in_place, timeout=CELL_SECONDS):
                     cell.outputs = drawn[cell.id]
             normalise(notebook)
     except NotebookFailure as failure:
-        if not in_place:
+        reason = str(failure)
+    else:
+        reason = ""
+    try:
+        if not reason or not in_place:
             write(notebook, target)
-        return time.monotonic() - start, str(failure)
-    write(notebook, target)
-    return time.monotonic() - start, ""
+    except OSError as error:
+        reason = f"it cannot be written: {error.strerror or error}"
+    return time.monotonic() - start, reason
 
 
 def results(paths, target, in_place, timeout, jobs):

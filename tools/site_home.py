@@ -1,7 +1,5 @@
 """The home page: what the course promises, three doors, and the way through the notebooks, drawn from the notebooks."""
 
-from html import escape
-
 from jinja2 import Environment, FileSystemLoader
 
 from tools.site_board import block, look
@@ -55,7 +53,7 @@ def home(folder, lessons, live):
     page = Environment(loader=FileSystemLoader(folder), trim_blocks=True, lstrip_blocks=True).get_template("home.html")
     html = page.render(
         lessons=lessons, map=path_map(lessons), row=ROW, longest=max(each.minutes[1] for each in lessons),
-        live=live, hours=round(hours), verdicts=verdicts(), escape=escape,
+        live=live, hours=round(hours), verdicts=verdicts(),
         claims=sum(count for _, _, count, _ in verdicts()),
     )  # fmt: skip
     notebooks = "\n".join(f"notebooks/{each.name}" for each in lessons)

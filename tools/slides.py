@@ -122,7 +122,7 @@ def write(root, folder, names):
         try:
             deck = deck_of(path, guides)
             (folder / f"{path.name[:2]}.html").write_text(page(deck), encoding="utf-8")
-        except DeckError as problem:
+        except (DeckError, OSError) as problem:
             failed += 1
             print(f"[slides] {path.stem:<48} FAILED: {problem}", flush=True)
         else:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 __all__ = ["atomic_file", "reason"]
+
+LEFT_OVER = 3600  # seconds: an unfinished file that is older belongs to nobody any more
 
 
 @contextlib.contextmanager
@@ -17,17 +20,19 @@ def atomic_file(path: Path, family: str = "") -> Iterator[BinaryIO]:
     """Open a file to write, in a folder that is made if need be; it takes its name when the block ends well.
 
     Whenever this is cut off there is the old file, or none, or all of the new one, which is on the disk before it takes
-    its name. What killed processes left of this family of files (default: of this name) is removed, so no two processes
-    may write the same family at once.
+    its name. What killed processes left of this name is removed after an hour; what they left of a family of files at
+    once, so that its writers have to keep out of each other's way.
 
     Raises OSError if the system refuses; what the block raises goes through, and the unfinished file is gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    family = family or path.name
+    named, family = bool(family), family or path.name
     temporary = path.parent / f".{family}-{os.getpid()}.tmp"
     try:
         for left_over in path.parent.glob(f".{family}-*.tmp"):
-            left_over.unlink()
+            with contextlib.suppress(OSError):  # somebody else may be faster
+                if named or time.time() - left_over.stat().st_mtime > LEFT_OVER:
+                    left_over.unlink()
         with temporary.open("wb") as file:
             yield file
             file.flush()

@@ -114,6 +114,8 @@ def _read_newest(folder: Path, configuration: dict[str, Any], epochs: int) -> di
     for path in paths:
         try:
             state = torch.load(path, weights_only=True, map_location="cpu")
+        except PermissionError as error:
+            raise CheckpointError(f"{path} may not be read: ask its owner, or choose another folder") from error
         except Exception as error:  # a file that was cut off fails in many ways
             warnings.warn(f"the checkpoint {path.name} is damaged: {reason(error)}", stacklevel=2)
             continue

@@ -1,6 +1,7 @@
 """`normdoctor package.module:Layer`, or `python -m normdoctor …`: what is wrong with a layer, from a shell."""
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import sys
@@ -152,14 +153,18 @@ def _imported(path: str | None) -> Callable[..., nn.Module]:
     if not (module and colon and name):
         raise _Stop(f"name a layer as package.module:Layer; given: {path or 'nothing'}")
     try:
-        found = importlib.import_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints is no part of a report
+            found = importlib.import_module(module)
     except (Exception, SystemExit) as error:
         raise _Stop(f"cannot import {module!r}: {type(error).__name__}: {first_line(error)}") from None
     for part in name.split("."):
-        if not hasattr(found, part):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
             near = difflib.get_close_matches(part, dir(found), 1)
-            raise _Stop(f"{module!r} has no {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        found = getattr(found, part)
+            raise _Stop(f"{module!r} has no {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")) from None
+        except Exception as error:  # a module that imports only when it is asked
+            raise _Stop(f"cannot get {name!r} of {module!r}: {type(error).__name__}: {first_line(error)}") from None
     if not callable(found):
         raise _Stop(f"{path} is no class and no factory: it is of type {type(found).__name__}")
     return found

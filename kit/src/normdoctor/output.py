@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -11,6 +12,8 @@ from xml.etree import ElementTree
 from normdoctor.report import Report
 
 __all__ = ["as_json", "as_junit", "as_text", "plain_ascii"]
+
+NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML cannot hold
 
 WIDTH = 80
 PLAIN = str.maketrans(
@@ -97,6 +100,7 @@ def as_junit(report: Report) -> str:
         tag = {"fail": "failure", "raised": "error", "not applicable": "skipped"}.get(result.verdict)
         if tag:
             message = words.get(result.probe, result.diagnosis)
-            ElementTree.SubElement(case, tag, message=message).text = f"{result.diagnosis}\n{result.numbers}".strip()
+            said = ElementTree.SubElement(case, tag, message=NO_XML.sub("?", message))
+            said.text = NO_XML.sub("?", f"{result.diagnosis}\n{result.numbers}".strip())
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
