@@ -27,7 +27,7 @@ from tools.site_notebooks import staged
 from utils.touch import THINGS, embed
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = ".made-by-make-site"  # in a folder in which pages that are gone may be removed
+MARK = ".made-by-make-site"  # in a folder in which pages that are gone may be removed
 MATHJAX = ("LICENSE", "MathJax.js", "config/TeX-AMS-MML_HTMLorMML-full.js", "extensions", "jax/element", "jax/input",
            "jax/output/HTML-CSS", "fonts/HTML-CSS/STIX-Web/woff")  # fmt: skip
 OURS = ("site.css", "site.js", "mark.svg")
@@ -168,12 +168,12 @@ def main(arguments, root=ROOT):
     target = parser.parse_args(arguments).to.resolve()
     source, start = target.with_name(f"{target.name}-src"), time.monotonic()
     for folder in (target, source):  # pages that are gone are removed there: in nobody else's folder
-        ours = folder.parent == root / "build" or (folder / OURS).exists()
+        ours = folder.parent == root / "build" or (folder / MARK).exists()
         if not ours and folder.exists() and any(folder.iterdir()):
             print(f"[site] {folder} holds other files: name a new or an empty folder", file=sys.stderr)
             return 1
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / OURS).touch()
+        (folder / MARK).touch()
     try:
         lessons = stage(root, source)
         clear(source, target)
