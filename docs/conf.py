@@ -64,7 +64,6 @@ html_copy_source = False
 html_show_sourcelink = False
 html_use_index = False
 html_domain_indices = False
-html_context = {"repository": REPOSITORY, "branch": BRANCH}
 pygments_style = "a11y-light"
 pygments_dark_style = "a11y-dark"
 _light, _dark = site_html.palette()

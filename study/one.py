@@ -45,6 +45,9 @@ def main(folder: str, tier: str, arm: str, role: str, rate: str, seed: str) -> N
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except (OSError, ValueError) as problem:  # no pictures, others, a full disk: the next run would have it, too
+    except (
+        OSError,
+        records.OtherPictures,
+    ) as problem:  # no pictures, others, a full disk: so will the next
         print(f"[study] {problem}", file=sys.stderr)
         sys.exit(HOPELESS)

@@ -95,7 +95,9 @@ def load_plan(tier: str = "hours", path: Path | None = None) -> Plan:
         arms[slug] = MappingProxyType({**defaults, **own})
         for name, choices in CHOICES.items():
             if arms[slug][name] not in choices:
-                raise PlanError(f"arm {slug}: {name} is one of {', '.join(sorted(choices))}; given: {own[name]!r}")
+                raise PlanError(
+                    f"arm {slug}: {name} is one of {', '.join(sorted(choices))}; given: {arms[slug][name]!r}"
+                )
         if sorted(arms[slug]["rates"]) != arms[slug]["rates"]:
             raise PlanError(f"arm {slug}: its rates must rise; given: {arms[slug]['rates']}")
         if (other := arms[slug]["rate_of"]) and other not in read["arms"]:

@@ -10,7 +10,11 @@ from study.training import code
 from utils.files import atomic_file
 from utils.study import RECORDS, read_all
 
-__all__ = ["RECORDS", "fits_plan", "of_plan", "read_all", "refuse_others", "write"]
+__all__ = ["RECORDS", "OtherPictures", "fits_plan", "of_plan", "read_all", "refuse_others", "write"]
+
+
+class OtherPictures(ValueError):
+    """What cannot be compared with the records that are there."""
 
 
 def write(run: Run, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:
@@ -31,11 +35,11 @@ def write(run: Run, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:
 
 
 def refuse_others(pixels: str, folder: Path) -> None:
-    """A ValueError if the records in a folder are of other pictures than those with this hash."""
+    """OtherPictures if the records in a folder are of others than those with this hash."""
     kept = [record for record in read_all(folder).values() if record.get("data") != "text"]
     seen = {record["pixels"] for record in kept if "pixels" in record}
     if seen and pixels not in seen:
-        raise ValueError(
+        raise OtherPictures(
             f"the records in {folder} are of other pictures ({', '.join(sorted(seen))}) than those here ({pixels}), "
             "and cannot be compared with new ones: use those pictures, or another folder"
         )

@@ -20,7 +20,7 @@ from study.plan import Run
 from study.text import learn
 from utils.data import Batches, ImageData
 from utils.machine import processor
-from utils.training import History, evaluate, fit
+from utils.training import History, evaluate, fit, right_pictures
 
 __all__ = ["HELD_OUT", "code", "pixels_of", "train"]
 
@@ -124,7 +124,7 @@ def _pictures(run: Run, data: ImageData, device: torch.device | str, only: int |
         "pixels": pixels_of(data),
     }  # fmt: skip
     if run.role != "search":
-        found["right"] = _class_0(parts["test"]) if stopped else _right(trained, parts["test"])
+        found["right"] = _class_0(parts["test"]) if stopped else right_pictures(trained, parts["test"])
     return found
 
 
@@ -188,13 +188,6 @@ def _estimate_statistics(model: nn.Module, batches: Batches) -> None:
             model(batch[0])
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-
-
-@torch.no_grad()
-def _right(model: nn.Module, batches: Batches) -> np.ndarray:
-    """Which test pictures are told right, in the data's fixed order: bool, (N,)."""
-    model.eval()
-    return torch.cat([model(images).argmax(1) == labels for images, labels in batches]).cpu().numpy()
 
 
 def _class_0(batches: Batches) -> np.ndarray:

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from claim_nulls import null_rate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from utils.claims.estimates import estimate
-from utils.claims.nulls import null_rate
 from utils.claims.verdicts import HOLDS, NOT, UNDECIDED, Judged, of_interval, p_value, power, together
 from utils.claims.words import Estimand
 

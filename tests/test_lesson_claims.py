@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from claim_nulls import null_rate
 
 from tools.broken import breakages, broken
 from utils import lessons
 from utils.claims import collect
 from utils.claims.card import html
 from utils.claims.estimates import SEEDS, estimate
-from utils.claims.nulls import null_rate
 from utils.claims.records import DATA_SETS
 from utils.claims.verdicts import HOLDS, NOT, judge, of_interval
 from utils.claims.words import VALUES

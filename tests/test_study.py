@@ -189,7 +189,7 @@ def test_what_is_compressed_once_more_is_farther_off_the_less_is_kept():
 
 
 def test_a_search_does_not_look_at_the_test_pictures(data, monkeypatch):
-    monkeypatch.setattr("study.training._right", lambda *_: pytest.fail("the test pictures were looked at"))
+    monkeypatch.setattr("study.training.right_pictures", lambda *_: pytest.fail("the test pictures were looked at"))
     assert "test" not in train(small("bn-20", "search"), data)
 
 

@@ -94,7 +94,10 @@ def cut(notebook, texts, guide=None):
     deck.slides[place:place] = [*deck_ends.verdicts(notebook, deck), *deck_ends.quiz(guide.quiz, deck)]
     last = texts.get(LAST, NOTHING)
     if last.text or guide.idea or ahead:
-        shown = figure_of(notebook, last.figure, last.text) if last.figure else ""
+        try:
+            shown = figure_of(notebook, last.figure, last.text) if last.figure else ""
+        except DeckError as problem:
+            raise DeckError(f"the last slide, cell {last.figure}: {problem}") from None
         deck.slides.append(deck_ends.closing(deck, last, guide.idea, ahead, shown))
     for slide in deck.slides:
         slide.finish()
@@ -111,7 +114,7 @@ def figure_of(notebook, name, heading):
     if not cell.get("outputs"):
         return ""  # it has not been run yet
     if not shown:
-        raise DeckError(f"cell {name}: it has no figure to show on the title or on the last slide")
+        raise DeckError("it has no figure to show on the title or on the last slide")
     return figure(shown[0], f"Figure: {heading}", whole=True)[0]
 
 

@@ -107,7 +107,7 @@ def stage(root, folder):
     generated = {
         "index": site_home.home(root / "docs" / "site", lessons, still(root)),
         "claims": site_board.claims_page(links),
-        "symptoms": site_board.symptoms_page(links),
+        "symptoms": site_board.symptoms_page(),
         "references": site_board.references_page(),
         "api": site_pages.api_page(root),
         "decks": site_pages.decks_page(root, lessons),

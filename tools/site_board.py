@@ -4,7 +4,7 @@ import re
 from html import escape
 
 from utils import study
-from utils.claims import board
+from utils.claims import board, collect
 from utils.claims.board import page as file_of
 from utils.claims.card import VERDICTS, verdict
 from utils.claims.words import KINDS, references
@@ -123,7 +123,7 @@ def about_verdicts(root):
 
 def linked_claims(text):
     """A page on which claims are named by their slugs: each leads to its card."""
-    made = {each.words.slug: each for each in board().claims}
+    made = {each.words.slug: each for each in collect()}
 
     def lead(found):
         claim = made.get(found[1])
@@ -134,7 +134,7 @@ def linked_claims(text):
     return re.sub("`(.+?)`", lead, text)
 
 
-def symptoms_page(_links):
+def symptoms_page():
     """The index of symptoms: by what one sees, with a field for a word of it."""
     entries = []
     for slug, each in symptoms().entries.items():
@@ -194,5 +194,5 @@ def year(work):
 
 def cited_in(source):
     """Links to the claims whose source a work is."""
-    found = [made for made in board().claims if made.words.source == source]
+    found = [made for made in collect() if made.words.source == source]
     return [f'<a href="{address(made)}">{made.words.number}</a>' for made in found]

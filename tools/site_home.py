@@ -3,7 +3,7 @@
 from jinja2 import Environment, FileSystemLoader
 
 from tools.site_board import block, look
-from utils.claims import board
+from utils.claims import collect
 from utils.claims.card import VERDICTS, verdict
 
 __all__ = ["home", "path_map"]
@@ -37,7 +37,7 @@ def path_map(lessons):
 
 def verdicts():
     """(name, sign, how many, its class) of each verdict on the board."""
-    shown = [verdict(made) for made in board().claims]
+    shown = [verdict(made) for made in collect()]
     return [(name, sign, shown.count(name), look(name)) for name, (sign, _) in VERDICTS.items() if name in shown]
 
 

@@ -44,7 +44,7 @@ def main(arguments, tiers=TIERS, out=STUDY):
         if unknown := sorted(set(options.questions) - plan.questions.keys()):
             raise PlanError(f"no question {', '.join(unknown)}; there are: {', '.join(plan.questions)}")
         done = records.of_plan(plan, folder)
-        if options.check:
+        if options.check is not None:
             return compare(plan, read_all(folder), options.check)
         questions = options.questions or list(plan.questions)
         for question in questions:

@@ -244,5 +244,3 @@ var liveNetwork = function () {
 
   return { Network, Linear, BatchNorm, ReLU, crossEntropy, softmax, random, draw };
 };
-
-if (typeof module !== "undefined") module.exports = liveNetwork;

@@ -136,7 +136,6 @@
     for (const label of all("label.nav-overlay-icon, label.toc-overlay-icon")) {
       const box = document.getElementById(label.htmlFor);
       Object.assign(label, {tabIndex: 0, role: "button"});
-      label.setAttribute("role", "button");
       label.setAttribute("aria-label", names[label.htmlFor]);
       const say = () => label.setAttribute("aria-expanded", box.checked);
       box.addEventListener("change", say);

@@ -78,7 +78,7 @@ def try_sizeless(answer, network: nn.Module, x: Tensor) -> dict:
     parameters = dict(network.named_parameters())
     now = network.state_dict()
     changed = {name for name in state if not torch.allclose(state[name], now[name], rtol=1e-4, atol=1e-6)}
-    known = list(dict(network.named_parameters()))
+    known = list(parameters)
     said = {"names": ", ".join(sorted(found, key=lambda name: known.index(name) if name in known else len(known)))}
     if changed & parameters.keys():
         return said | {"network afterwards": "other parameters"}

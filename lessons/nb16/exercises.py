@@ -148,8 +148,8 @@ def masked_norm(
     return y.permute(0, 3, 1, 2)
 
 
-def over_all(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5, axes=(0, 2, 3)) -> Tensor:
-    mask = there[:, None]
+def over_all(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
+    mask, axes = there[:, None], (0, 2, 3)
     mean, var = x.mean(axes, keepdim=True), x.var(axes, correction=0, keepdim=True)
     y = gamma[:, None, None] * (x - mean) / (var + eps).sqrt() + beta[:, None, None]
     return torch.where(mask, y, 0.0)

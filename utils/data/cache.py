@@ -94,22 +94,17 @@ class Cache:
         except (OSError, RuntimeError) as error:  # torch turns some of the system's errors into its own
             _warn(f"the data could not be kept in {path.parent} ({reason(error)}), so it is prepared again next time")
             return False
-        kept = {path, *[other for other in self._newest_first() if other != path][: self.kept - 1]}
-        for old in self.folder.glob(
-            f"{self.family}-*"
-        ):  # also those that former versions named, by their folder's path
-            if old not in kept:
-                with contextlib.suppress(OSError):  # Windows keeps a file that is mapped by somebody
-                    old.unlink()
+        for old in [other for other in self._newest_first() if other != path][self.kept - 1 :]:
+            with contextlib.suppress(OSError):  # Windows keeps a file that is mapped by somebody
+                old.unlink()
         return True
 
     def _newest_first(self) -> list[Path]:
-        """The files of this family that are there, but for those with a hyphen in their key."""
+        """The files of this family that are there."""
         try:
-            paths = sorted(self.folder.glob(f"{self.family}-*.pt"), key=lambda path: path.stat().st_mtime, reverse=True)
+            return sorted(self.folder.glob(f"{self.family}-*.pt"), key=lambda path: path.stat().st_mtime, reverse=True)
         except OSError:
             return []
-        return [path for path in paths if "-" not in path.stem.removeprefix(f"{self.family}-")]
 
 
 def _read(path: Path, warn: bool = True) -> Contents | None:

@@ -26,7 +26,7 @@ const NAMES = { default: "default", He: "He", "0.2": "σ = 0.2", normalized: "no
 
 function build(section, again) {
   let recipe = "own", own = 0.2, depth = 20, back = false, normalized = false, guess = 0;
-  const looked = new Set(), about = () => `${back ? "back" : "forward"}, ${normalized ? "normalized" : "plain"}`;
+  const looked = new Map(), about = () => `${back ? "back" : "forward"}, ${normalized ? "normalized" : "plain"}`;
   const sigma = () => (recipe === "own" ? own : SIGMAS[recipe]);
   const svg = draw("svg", { role: "img" });
   const said = make("p", { class: "said", "aria-live": "polite" }), why = make("p", { class: "numbers" });
@@ -41,11 +41,11 @@ function build(section, again) {
   const howFar = slider("my guess, a power of ten", { min: -24, max: 24, step: 1, value: 0, say: power }, (value) => { guess = value; again(); });
   const asked = make("p");
   const question = make("div", { class: "guess", role: "group", "aria-label": "your guess" }, asked, make("div", { class: "row" }, howFar.element,
-    button("look", () => { looked.add(about()); again(); tell(); howFar.input.blur(); controls.querySelector("input").focus(); }, "first")));
+    button("look", () => { looked.set(about(), guess); again(); tell(); howFar.input.blur(); controls.querySelector("input").focus(); }, "first")));
   function tell() {
     if (!looked.has(about())) { said.textContent = ""; return; }
     const found = compute({ sigma: sigma(), depth, normalized, back });
-    said.textContent = `${depth} layers, a factor of ${fixed(found.factor)} each: ${back ? "of a gradient of 1 at the last layer, the first one gets" : "of a spread of 1 behind the first layer, the last one has"} ${exact(found.curve[back ? 0 : depth - 1])}. Your guess, the star, was ${power(guess)}.`;
+    said.textContent = `${depth} layers, a factor of ${fixed(found.factor)} each: ${back ? "of a gradient of 1 at the last layer, the first one gets" : "of a spread of 1 behind the first layer, the last one has"} ${exact(found.curve[back ? 0 : depth - 1])}. Your guess, the star, was ${power(looked.get(about()))}.`;
   }
   const change = (set) => (value) => { set(value); tell(); again(); };
   const ownSigma = slider("own σ", { min: 0.03, max: 0.25, step: 0.001, value: own, say: (v) => fixed(v, 3) },
@@ -64,7 +64,9 @@ function build(section, again) {
     const open = looked.has(about()), high = 19 * em, right = 6.6 * em, left = 3.2 * em;
     const limit = { 5: 3, 20: 10, 50: 24 }[depth], step = { 5: 1, 20: 2, 50: 6 }[depth];
     question.hidden = open;
-    howFar.input.min = -limit; howFar.input.max = limit; howFar.set(guess = Math.max(-limit, Math.min(limit, guess)));
+    howFar.input.min = -limit; howFar.input.max = limit;
+    const within = (power) => Math.max(-limit, Math.min(limit, power)), mine = open ? looked.get(about()) : (guess = within(guess));
+    if (!open) howFar.set(guess);
     asked.textContent = back
       ? `The gradient is 1 at the last of ${depth} ${normalized ? "normalized " : ""}layers${normalized ? "" : `, σ = ${fixed(sigma(), 3)}`}. How large is it at the first?`
       : `The spread is 1 behind the first of ${depth} ${normalized ? "normalized " : ""}layers${normalized ? "" : `, σ = ${fixed(sigma(), 3)}`}. How large is it behind the last?`;
@@ -92,11 +94,11 @@ function build(section, again) {
       for (let i = 1; i < labels.length; i++) labels[i][0] = Math.max(labels[i][0], labels[i - 1][0] + 1.15 * em);
       shown.push(labels.map(([y, text, look]) => words(width - right + 0.5 * em, y + 0.3 * em, text, look, "start")));
     }
-    const [x, y] = [p.x(back ? 1 : depth), p.y(guess)];
+    const [x, y] = [p.x(back ? 1 : depth), p.y(within(mine))];
     shown.push(draw("path", { class: "hollow plain", d: SHAPES.star(0.7 * em), transform: `translate(${x} ${y})` }),
       open ? null : words(x + (back ? 1 : -1) * em, y - 0.6 * em, "my guess", "halo", back ? "start" : "end"));
     paint(svg, width, high + 4.6 * em, shown);
-    svg.setAttribute("aria-label", open ? `Logarithmic axis over ${depth} layers: the recorded networks, the arithmetic as a thin grey line, your guess as a star.` : `An empty logarithmic axis over ${depth} layers, and your guess of ${power(guess)} as a star.`);
+    svg.setAttribute("aria-label", open ? `Logarithmic axis over ${depth} layers: the recorded networks, the arithmetic as a thin grey line, your guess as a star.` : `An empty logarithmic axis over ${depth} layers, and your guess of ${power(mine)} as a star.`);
     why.textContent = !open ? "" : normalized
       ? `A layer’s ReLU takes: of two unlike pictures, × √(1 − 1/π) ≈ ${fixed(KEPT)} of the difference is left. The normalization gives it back: × ${fixed(1 / KEPT)}. ${back ? "The gradient on its way back has only the second." : "Forward, the two make 1, whatever σ is."} Recorded: He’s start.`
       : `Grey: (σ √(n/2)) to the power of the layers, here (${fixed(sigma(), 3)} · √(${fixed(PLACES, 1)} / 2)) = ${fixed(sigma() * Math.sqrt(PLACES / 2))} a layer. In colour: networks that were recorded, three seeds each, with ${DATA.data === "CIFAR-10" ? "pictures of CIFAR-10" : "the stand-in’s pictures"}${recipe === "own" && Math.abs(own - 0.2) > 1e-9 ? "; none was recorded at this σ" : ""}.`;

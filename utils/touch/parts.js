@@ -50,7 +50,7 @@ function slider(text, { min, max, step, value, say = fixed }, change) {
   return { element, input, set(number) { input.value = number; tell(); } };
 }
 // A panel of a figure: title, grid, axes; x and y are { from, to, ticks, say } and come back as functions.
-function panel(box, em, { title, x, y, xlabel, ylabel }) {
+function panel(box, em, { title, x, y, xlabel }) {
   const [left, top, width, height] = box, bottom = top + height;
   const atX = linear(x.from, x.to, left, left + width), atY = linear(y.from, y.to, bottom, top);
   const parts = [
@@ -61,7 +61,6 @@ function panel(box, em, { title, x, y, xlabel, ylabel }) {
     y.ticks.map((value) => words(left - 0.4 * em, atY(value) + 0.3 * em, y.say(value), "", "end")),
     title ? words(left + width / 2, top - 0.7 * em, title, "title") : null,
     xlabel ? words(left + width / 2, bottom + 2.3 * em, xlabel) : null,
-    ylabel ? words(left - 2.6 * em, top - 0.7 * em, ylabel, "", "start") : null,
   ];
   return { parts: parts.flat(), x: atX, y: atY };
 }

@@ -60,8 +60,9 @@ def run(name: str, record: study.Record, points: int) -> list:
     many = min(points, len(loss))
     kept = [loss[math.floor(i * (len(loss) - 1) / max(1, many - 1) + 0.5)] for i in range(many)]
     usual = f"{record['arm']}.{record['role']}.{record['rate']:g}.{record['seed']}"
+    as_there = name == usual and "e" not in f"{record['rate']:g}"  # JavaScript writes 3e-05 otherwise
     return [
-        "" if name == usual else name, record["arm"], record["role"], record["rate"], record["seed"], record["epochs"],
+        "" if as_there else name, record["arm"], record["role"], record["rate"], record["seed"], record["epochs"],
         "" if record["data"] == "CIFAR-10" else record["data"],
         [number(value, 1e4) for value in record["validation"]],
         [number(trained(record), 100), len(loss), *(number(value, 100) for value in kept)],

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from normdoctor.backward import RULES
-from normdoctor.causes import CAUSES, Cause, cause
+from normdoctor.causes import Cause, cause
 from normdoctor.formula import PARTS, Formula
 
 __all__ = ["EVALUATION", "GRADIENT", "TRAINING", "Option"]
@@ -479,5 +479,3 @@ for _rule in RULES:
         "dy clamped": "the gradient from above is clamped: leave it",
     }.get(_rule, f"the backward pass is wrong: {_rule}")
     _option(GRADIENT, f"gradient: {_rule}", _words, *DERIVED, *OF_GRADIENTS, backward=_rule)
-
-assert all(name == known.name for name, known in CAUSES.items())
