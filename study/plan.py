@@ -123,7 +123,7 @@ def arms_of(question: Mapping[str, Any]) -> list[str]:
 
 def estimands_of(question: Mapping[str, Any]) -> dict[str, Estimand]:
     """The estimands of a question, in the words of the claims; errors as `utils.claims.words.estimand_of`."""
-    own = {"claims", "value"}
+    own = {"claims", "value", "minute"}
     return {
         slug: estimand_of(
             slug,

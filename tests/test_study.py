@@ -508,6 +508,7 @@ def test_what_both_scales_have_asked_is_paired_once_and_by_the_plans_rule():
             if (given["value"], given["low"], given["high"]) == pair.hours and (slug, given["text"]) in of_accuracies
         ]
         assert tuple(pair.holds) in {tuple(given["holds"]) for given in asked}
+        assert any(given.get("minute", True) for given in asked)
         assert pair.verdicts == tuple(of_interval(found[1:], pair.holds) for found in (pair.minute, pair.hours))
 
 

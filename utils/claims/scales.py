@@ -32,7 +32,8 @@ class Pair:
 def at_both_scales(before: str = "100") -> list[Pair]:
     """Each difference in points that the study has come to the end of, in the order of the claims; errors as `collect`.
 
-    The same is an accuracy on test pictures that has the same rule, or is the only one of its claim in both places.
+    The same is an accuracy on test pictures that has the same rule, or is the only one of its claim in both places,
+    unless the plan says that no minute has asked it.
 
     Args:
         before: only of notebooks whose number is smaller.
@@ -44,10 +45,12 @@ def at_both_scales(before: str = "100") -> list[Pair]:
         asked = study.estimands_about(made.words.slug)
         for question, name in asked:
             given, alone = plan[question]["estimands"][name], len(now) == len(asked) == 1
+            if "value" in given or not given.get("minute", True):
+                continue
             holds = tuple(given["holds"])
             once = next((each for each in now if alone or tuple(each.estimand.holds) == holds), None)
             then = known.get(question, {}).get(name)
-            if once is None or then is None or "value" in given:
+            if once is None or then is None:
                 continue
             now.remove(once)
             found = once.found
