@@ -111,14 +111,16 @@ def claims_page(links):
         " 95 % intervals over seeds and test pictures on two data sets. “Undecided” means that a minute on a laptop"
         f" cannot tell. You found something else? [Dispute a claim]({dispute}).\n\n"
         + block(f'{form}<ol class="board entries">\n{entries}\n</ol>')
-        + f"\n{whole.chance()}\n\n{about_verdicts(links.root)}"
+        + f"\n{whole.chance()}\n\n{about_verdicts(links)}"
     )
 
 
-def about_verdicts(root):
+def about_verdicts(links):
     """How a verdict is reached, as docs/claims.md says it."""
-    text = (root / "docs" / "claims.md").read_text("utf-8")
-    return text[text.index("**How a verdict is reached.**") : text.index("\n| ")].strip() + "\n"
+    page = links.root / "docs" / "claims.md"
+    text = page.read_text("utf-8")
+    text = text[text.index("**How a verdict is reached.**") : text.index("\n| ")]
+    return links.on_site(text, page).strip() + "\n"
 
 
 def linked_claims(text):
