@@ -121,7 +121,7 @@ class Noise(nn.Module):
         means = torch.empty_like(x[:1, :, :1, :1]).uniform_(-self.mean, self.mean)  # (1, C, 1, 1)
         stds = torch.empty_like(means).uniform_(1, self.std)
         shift = means + torch.empty_like(x).uniform_(-AROUND, AROUND)
-        # In the order in which the pictures lie in memory: written in a row, normal numbers are drawn eight times as fast.
+        # In the order in which the pictures lie in memory: so drawn, normal numbers take an eighth of the time.
         normal = torch.randn(x.permute(0, 2, 3, 1).shape, dtype=x.dtype, device=x.device).permute(0, 3, 1, 2)
         scale = stds + AROUND * normal
         return x * scale + shift
