@@ -45,9 +45,6 @@ def main(folder: str, tier: str, arm: str, role: str, rate: str, seed: str) -> N
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except (
-        OSError,
-        records.OtherPictures,
-    ) as problem:  # no pictures, others, a full disk: so will the next
+    except (OSError, records.OtherPictures) as problem:  # the next run would meet it, too
         print(f"[study] {problem}", file=sys.stderr)
         sys.exit(HOPELESS)
