@@ -1,6 +1,8 @@
 """The card that shows a claim: what was said, what was found, how sure, at which scale."""
 
+from collections.abc import Iterable
 from html import escape
+from itertools import groupby
 
 from utils import study
 from utils.claims.made import Claim
@@ -95,12 +97,19 @@ def _just_now(now: list[Judged], here: str) -> str:
     """In a line, what just came out, each estimand with its rule; the table below says of what it is."""
     if not now:
         return ""
-    each = [
-        f"{'but: ' if one.estimand.caveat else ''}<data>{escape(_cell(one))}</data> (if {escape(one.estimand.rule)})"
-        for one in now
-    ]
     on = f", on <data>{here}</data>" if here else ""
-    return f"<p><strong>Just now</strong>{on}: {'; '.join(each)}</p>"
+    said = _by_rule((f"<data>{escape(_cell(one))}</data>", one.estimand.rule, one.estimand.caveat) for one in now)
+    return f"<p><strong>Just now</strong>{on}: {said}</p>"
+
+
+def _by_rule(answers: Iterable[tuple[str, str, bool]]) -> str:
+    """Answers, each with its rule and whether it is a caveat's: a rule that several in a row share stands once."""
+    said = []
+    for (rule, caveat), group in groupby(answers, key=lambda one: one[1:]):
+        *most, last = (each for each, *_ in group)
+        together = f"{', '.join(most)} and {last} (each if" if most else f"{last} (if"
+        said.append(f"{'but: ' if caveat else ''}{together} {escape(rule)})")
+    return "; ".join(said)
 
 
 def _table(made: Claim, now: list[Judged], here: str) -> str:
@@ -125,18 +134,22 @@ def _after_hours(slug: str) -> str:
         questions = ", ".join(dict.fromkeys(question for question, _ in about))
         return f"<p><strong>After hours:</strong> the study has not come to the end of its question “{questions}”.</p>"
     answers = [known["estimands"][question][name] for question, name in about]
-    alone = len(answers) == 1  # of several, the table below says of what each is
-    said = "; ".join(f"{each['what'] + ': ' if alone else ''}{each['text']} ({each['rule']})" for each in answers)
+    what = f"{answers[0]['what']}: " if len(answers) == 1 else ""  # of several, the table below says of what each is
+    said = _by_rule((escape(_after(each)), each["rule"], False) for each in answers)
     lasts = " At twice the epochs it is another effect." if any(each["lasts"] is False for each in answers) else ""
     lengths = " and ".join(dict.fromkeys(each["length"] for each in answers))
     return (
-        f"<p><strong>After hours:</strong> {badge(known['claims'][slug])} {escape(said)}. Runs of {lengths}; how, "
-        f"the study's plan says.{lasts}</p>"
+        f"<p><strong>After hours:</strong> {badge(known['claims'][slug])} {escape(what)}{said}. Runs of {lengths}; "
+        f"how, the study's plan says.{lasts}</p>"
     )
 
 
 def _cell(each: Judged) -> str:
     return f"{each.text} {VERDICTS[each.verdict][0]}"
+
+
+def _after(answer: dict) -> str:
+    return f"{answer['text']} {VERDICTS[answer['verdict']][0]}"
 
 
 def _details(made: Claim, table: str) -> str:
@@ -148,7 +161,7 @@ def _details(made: Claim, table: str) -> str:
     known = study.verdicts()
     if words.slug in known["claims"] and len(asked := study.estimands_about(words.slug)) > 1:
         answers = [known["estimands"][question][name] for question, name in asked]
-        rows = [(each["what"], each["rule"], each["text"]) for each in answers]
+        rows = [(each["what"], each["rule"], _after(each)) for each in answers]
         parts.insert(1, html_table(("compared after hours", "holds if", ""), rows))
     for data_set, arm, grid in ((name, *each) for name, grids in words.rates.items() for each in grids.items()):
         tried = ", ".join(f"{rate}: {share:.3g}" for rate, share in grid.items())
