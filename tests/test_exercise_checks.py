@@ -407,7 +407,7 @@ def test_the_card_and_the_hints_folded_each_inside_the_one_before(define):
 def test_a_right_card_has_no_hints_and_what_the_learner_wrote_is_escaped():
     exercise = Number(**COMMON, right=1, tolerance=0, remark="Because.")
     page = html(Verdict("1.1", "right", message="Because."), exercise)
-    assert re.search(r"<details><summary>Why, and what to take along</summary><p [^>]*>Because.</p></details>", page)
+    assert re.search(r"<details><summary>Why, and what to take away</summary><p [^>]*>Because.</p></details>", page)
     assert "Hint" not in page
     verdict = Verdict("1.1", "not right yet", "raises", "Line `<b>` raises.\nMore.", "<i>\n")
     page = html(verdict, exercise)

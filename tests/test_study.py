@@ -380,7 +380,7 @@ def test_the_command_says_what_is_left_and_what_was_found(capsys, tmp_path):
 
 
 def made_up(arm, role, accuracies, rate=0.1, pictures=1000, seed=100):
-    """Records of final runs that told so many pictures right, each run others."""
+    """Records of final runs that got so many pictures right, each run others."""
     rows = [np.random.default_rng([seed, s]).permutation(pictures) < share * pictures
             for s, share in enumerate(accuracies)]  # fmt: skip
     return {

@@ -59,7 +59,7 @@ takes the effect out of each experiment's code and wants another verdict.
 SYMPTOMS = """# The index of symptoms
 
 What goes wrong with batch normalization, by what one sees; in the order of a network's life. Look for a word of your
-error message. The notebooks show each case, what shows that it is yours, and the cure. In a notebook:
+error message. The notebooks show each case, how to tell that it is yours, and the cure. In a notebook:
 `from utils.symptoms import symptoms; symptoms("inplace")`.
 
 {table}

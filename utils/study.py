@@ -81,7 +81,7 @@ def of_role(records: Iterable[Record], arm: str, role: str) -> list[Record]:
 
 
 def right_answers(record: Record) -> np.ndarray:
-    """Which test pictures a final run told right: bool, (pictures,)."""
+    """Which test pictures a final run got right: bool, (pictures,)."""
     bits = np.frombuffer(base64.b64decode(record["right"]), dtype=np.uint8)
     return np.unpackbits(bits, count=record["pictures"]).astype(bool)
 

@@ -76,7 +76,7 @@ class Exercise:
         difficulty: one of `DIFFICULTIES`.
         hints: up to three, each giving away a little more, none the solution.
         look: where in the notebook to look again, as the end of "Look again at …".
-        remark: what to take along, shown with a right answer.
+        remark: what to take away, shown with a right answer.
 
     Raises:
         ValueError: an unknown difficulty, or no hint, or more than three.

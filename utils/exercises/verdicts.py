@@ -68,7 +68,7 @@ def html(verdict: Verdict, exercise: Exercise) -> str:
     waiting = f" &nbsp; {exercise.minutes} minutes · {exercise.difficulty}" if verdict.state == "not solved yet" else ""
     said = "".join(map(_paragraph, filter(None, verdict.message.split("\n"))))
     if verdict.state == "right" and said:  # folded: the solution's card stands in the notebook for all to see
-        said = _folded("Why, and what to take along", said)
+        said = _folded("Why, and what to take away", said)
     printed = ""
     if verdict.printed:
         style = f"{TIGHT}; max-height: 8em; overflow: auto"
