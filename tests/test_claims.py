@@ -321,7 +321,7 @@ def test_card_and_board_show_what_the_study_found(course, monkeypatch):
     assert "After hours" not in shown().data["text/html"]  # nothing is asked of it
     monkeypatch.setattr(study, "estimands_about", lambda slug: [("order", "gap")])
     monkeypatch.setattr(study, "verdicts", lambda: {"claims": {}, "estimands": {}})
-    assert "has not come to the end of its question “order”" in shown().data["text/html"]
+    assert "has yet to answer “order”" in shown().data["text/html"]
     assert "not run yet" in board()._repr_html_()
     answer = {"what": "before minus after", "rule": "above 1.0 points", "text": "3.0 points [2.0, 4.0]"}
     answer |= {"length": "3,000 steps", "verdict": HOLDS}
@@ -329,15 +329,15 @@ def test_card_and_board_show_what_the_study_found(course, monkeypatch):
         known = {"claims": {"slower": UNDECIDED}, "estimands": {"order": {"gap": {**answer, "lasts": lasts}}}}
         monkeypatch.setattr(study, "verdicts", lambda known=known: known)
         card = unescape(shown().data["text/html"])
-        assert "before minus after: 3.0 points [2.0, 4.0] ✔ (if above 1.0 points). Runs of 3,000 steps" in card
-        assert ("At twice the epochs it is another effect" in card) == (lasts is False)
+        assert "before minus after: 3.0 points [2.0, 4.0] ✔ (holds if above 1.0 points). Runs of 3,000 steps" in card
+        assert ("At twice the epochs the effect differs" in card) == (lasts is False)
     assert board()._repr_html_().count("? undecided at this scale") == 1
     assert board().markdown(measured=True).count("? undecided at this scale") == 1
     other = answer | {"text": "5.0 points [4.0, 6.0]", "lasts": None}
     known = {"claims": {"slower": UNDECIDED}, "estimands": {"order": {"gap": other, "own": other}}}
     monkeypatch.setattr(study, "estimands_about", lambda slug: [("order", "gap"), ("order", "own")])
     monkeypatch.setattr(study, "verdicts", lambda: known)
-    each = "5.0 points [4.0, 6.0] ✔ and 5.0 points [4.0, 6.0] ✔ (each if above 1.0 points). Runs"
+    each = "5.0 points [4.0, 6.0] ✔ and 5.0 points [4.0, 6.0] ✔ (each holds if above 1.0 points). Runs"
     assert each in unescape(shown().data["text/html"])
 
 

@@ -170,7 +170,7 @@ def test_training_that_has_been_done_is_not_done_again(answers):
         ("too small", "ValueError: a batch of 1 images is too small for 2 processes"),
         ("fewer epochs", "are of 3 epochs, and epochs=2 asks for fewer. Ask for at least 3, or choose another folder"),
         ("another run", "are of another run: lr is 0.1, not 0.05; widths is [4, 4], not [4, 8]. Choose another folder"),
-        ("foreign", "epoch-0007.pt is no checkpoint of utils.distributed. Choose another folder, or move it away"),
+        ("foreign", "epoch-0007.pt is not a checkpoint of utils.distributed. Choose another folder, or move it away"),
         ("two rates", "process 1 was started with other settings than process 0: lr is 0.02, not 0.01"),
     ],
 )
@@ -189,7 +189,7 @@ def test_one_clear_error_on_all_processes(answers, name, words):
     [
         (workers.fail, ["my words"], "process 1: KeyError: 'my words'"),
         (workers.leave, [7], r"process 1 ended without an answer \(exit status 7\)"),
-        (workers.hang, [], r"no answer from process 0, 1 within 5 seconds: all of them were ended"),
+        (workers.hang, [], r"no answer from process 0, 1 within 5 seconds: all processes were stopped"),
     ],
 )
 def test_an_error_in_one_process_ends_all(function, arguments, words):

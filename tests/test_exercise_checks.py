@@ -98,7 +98,7 @@ def test_what_is_not_solved_yet(define, source):
         (lambda x: (x + 1).to("meta"), "wrong_type", "it is a meta tensor"),
         (lambda x: torch.quantize_per_tensor(x + 1, 0.1, 0, torch.quint8), "wrong_type", "it is a quantized tensor"),
         (lambda x: torch.nested.nested_tensor([x, x]), "wrong_type", "it is a nested tensor"),
-        (lambda x: (x + 1)[None], "wrong_shape", "(1, 3); asked for is (3,)"),
+        (lambda x: (x + 1)[None], "wrong_shape", "(1, 3), where (3,) is asked for"),
         (lambda x: x / 0, "nan", "all of its values are NaN"),
         (lambda x: (x + 1) / (x != 1), "nan", "1 of 3 of its values are infinite, the first at index 1"),
         (lambda x: x + 3, "wrong_values", "index 0: 3, where 1 is right."),
@@ -308,7 +308,7 @@ def test_a_thread_that_cannot_be_stopped_is_said_to_run_on(define, monkeypatch):
     verdict = define(seconds=0.3)(lambda x: gate.wait(20) or x + 1)
     gate.set()
     assert verdict.key == "takes_too_long"
-    assert verdict.message.endswith("It could not be stopped and still runs: restart the kernel.")
+    assert verdict.message.endswith("But it did not obey and is still running: restart the kernel.")
 
 
 @posix

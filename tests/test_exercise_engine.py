@@ -143,7 +143,7 @@ def fake(x):
 @pytest.mark.parametrize(
     ("answer", "key", "words"),
     [
-        (mute, "raises", "raises Mute: without a message"),
+        (mute, "raises", "raises Mute: (no message)"),
         (wordy, "raises", "raises ValueError: aaa"),
         (endless, "wrong_type", "it is a list"),
         (fake, "wrong_type", "it is a FakeTensor"),

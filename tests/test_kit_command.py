@@ -45,7 +45,7 @@ def test_the_shell_gets_the_status_and_question_marks_for_signs_that_it_does_not
         (["torch.nn:BatchNorm2d", "--only", "epsilon"], "no probe 'epsilon'"),
         (["torch.nn:BatchNorm2d", "--channels", "many"], "--channels"),
         (["torch.nn:BatchNorm2d", "--channels", "0"], "at least 1; given: 0"),
-        (["torch.nn:GroupNorm", "--channels", "6"], "it could not be tested, "),
+        (["torch.nn:GroupNorm", "--channels", "6"], "it could not be tested: "),
         (["torch.nn:MultiheadAttention"], "could not be tested"),
         (["torch.nn:BatchNorm2d", "--colour"], "unrecognized arguments: --colour"),
     ],

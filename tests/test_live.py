@@ -459,7 +459,7 @@ DRAW = """() => {
   const ends = (values, k) => `without ${small(values[0].at(k))}, with ${small(values[1].at(k))}`;
   figures.push(
     panel("loss", "Loss on the training batches <i>mean of ten</i>", loss(400, 225, state.losses, 2),
-      "The loss without normalization stays where guessing is; with it, it falls."),
+      "Without normalization the loss stays at the level of guessing; with it, the loss falls."),
     panel("spread", "Forward →: spread across the batch", layers(400, 175, state.spread, decades(state.spread), 20),
       `Spread at layer 20: ${ends(state.spread, -1)}`),
     panel("gradient", "← Back: size of the gradient", layers(400, 175, state.gradient, decades(state.gradient), 20),

@@ -152,7 +152,7 @@ def test_what_makes_it_build_anew(built):
     environment.python_of(moved).unlink()
     assert environment.to_do(moved) == ("all", "its Python is gone")
     environment.stamp_file(moved).write_text("{")
-    assert environment.to_do(moved) == ("all", "the one there is was not finished")
+    assert environment.to_do(moved) == ("all", "the existing one was not finished")
 
 
 def test_an_environment_that_somebody_else_has_made_is_left_alone(built, ran):

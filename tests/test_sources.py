@@ -73,7 +73,7 @@ def test_grey_and_palette_images_are_converted(home, tmp_path):
     [
         (lambda root: (root / "test").rename(root / "valid"), "/test is missing"),
         (lambda root: (root / "test" / "frog").rename(root / "frog"), "/test has no folder for frog"),
-        (lambda root: (root / "train" / "unicorn").mkdir(), "a folder that is no class of CIFAR-10: unicorn"),
+        (lambda root: (root / "train" / "unicorn").mkdir(), "a folder that is not a class of CIFAR-10: unicorn"),
         (lambda root: (root / "test" / "ship" / "0000.png").unlink(), "/test/ship holds no image"),
         (lambda root: (root / "train" / "bird" / "0000.png").write_bytes(b""), "cannot read the image"),
         (lambda root: os.truncate(root / "train" / "bird" / "0000.png", 60), "/train/bird/0000.png"),
@@ -174,7 +174,7 @@ def test_a_bad_archive_is_named(home, monkeypatch):
     archive = tar_of(files)
     trust(monkeypatch, files, archive)
     (home / ARCHIVE).write_bytes(archive[: len(archive) // 2])
-    fails(home, None, str(home / ARCHIVE), "MD5 sum", "not downloaded to its end", "Delete it and run this again")
+    fails(home, None, str(home / ARCHIVE), "MD5 sum", "its download was not finished", "Delete it and run this again")
     trust(monkeypatch, files, archive[: len(archive) // 2])  # even if the checksum were right
     fails(home, None, f"cannot unpack {home / ARCHIVE}", "Delete it and run this again")
     link = tarfile.TarInfo("cifar-10-batches-py/data_batch_4")

@@ -363,7 +363,7 @@ Path(os.environ["COURSE_RECORD"], "slower.json").write_text(json.dumps({"CIFAR-1
         ("'effect = 40' = 'effect = 0'", "red         slower: holds; broken: does not hold", 0),
         ("'effect = 40' = 'effect = 41'", "STILL GREEN slower: holds; broken: holds", 1),
         ("'effect = 50' = 'effect = 0'", "FAILED      slower: holds; broken: no code cell holds 'effect = 50'", 1),
-        ("'Path(os' = 'Path(so'", "FAILED      slower: holds; broken: it did not come to the claim", 1),
+        ("'Path(os' = 'Path(so'", "FAILED      slower: holds; broken: it did not reach the claim", 1),
     ],
 )
 def test_a_broken_experiment_must_change_the_verdict(project, course, capsys, exchanged, words, status):

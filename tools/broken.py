@@ -88,7 +88,7 @@ def tried(path):
         for slug in slugs:
             made = claim_of(slug)
             if slug not in found:
-                yield slug, made.verdict, "", problem or "it did not come to the claim"
+                yield slug, made.verdict, "", problem or "it did not reach the claim"
                 continue
             name, arms = found[slug]
             try:

@@ -71,7 +71,7 @@ def to_do(root, wanted=None):
     try:
         stamp = json.loads(stamp_file(root).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return "all", "the one there is was not finished"
+        return "all", "the existing one was not finished"
     version = version_of(python_of(root))
     expected = expected_stamp(root, version)
     if stamp.get("folder") != expected["folder"]:

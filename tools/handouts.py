@@ -95,7 +95,7 @@ def remarks(slug, exercise):
         given = f"{mistake.key}: " if isinstance(exercise, Choice) else given
         lines.append(f"- {given}{mistake.message}")
     lines += ["", "Its hints:", "", *(f"{i}. {hint}" for i, hint in enumerate(exercise.hints, 1))]
-    return "\n".join([*lines, *(["", f"To take along: {exercise.remark}"] if exercise.remark else [])])
+    return "\n".join([*lines, *(["", f"To take away: {exercise.remark}"] if exercise.remark else [])])
 
 
 # --- running the handouts
@@ -119,7 +119,7 @@ def expecting(notebook):
 def require_unsolved(number, cell):
     states = [output.metadata.exercise.state for output in cell.outputs if "exercise" in output.get("metadata", {})]
     if states != ["not solved yet"]:
-        raise NotebookFailure(f"cell {number}: its check says {states}, and not that it is not solved yet")
+        raise NotebookFailure(f"cell {number}: its check says {states}, not 'not solved yet'")
 
 
 def build(path, root=ROOT, expect=False):

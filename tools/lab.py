@@ -69,7 +69,7 @@ def command_line(notebook, extra=(), root_user=False, screen=True):
 def objection(server):
     """Why this server must not run, or nothing: the settings in force count, wherever they came from."""
     if server.ip != ADDRESS or server.sock:
-        return f"`make lab` listens on {ADDRESS} only: leave --ip and --sock away, or start `jupyter lab` yourself."
+        return f"`make lab` listens on {ADDRESS} only: leave out --ip and --sock, or start `jupyter lab` yourself."
     if not server.identity_provider.auth_enabled:
         return (
             "Your Jupyter settings turn the token off, and then anybody on this machine could run code as you: "
@@ -93,7 +93,7 @@ def main(arguments):
     options, extra = parser.parse_known_args(arguments)
     notebook, screen = find_notebook(options.only), has_screen()  # first: a wrong name need not wait for the data
     if subprocess.run([sys.executable, "-m", "utils.data"], cwd=ROOT).returncode:
-        print("[lab] The data could not be made ready (its own words stand above).", file=sys.stderr)
+        print("[lab] The data could not be made ready (the reason is above).", file=sys.stderr)
         return 1
     if is_root():
         say("running as root (a container?): JupyterLab is started with --allow-root; elsewhere, use an ordinary user")

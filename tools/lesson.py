@@ -144,7 +144,7 @@ def main(arguments, root=ROOT):
     if new:
         print(f"[lesson] the new lesson: notebooks/{new.name}.ipynb and lessons/nb{new.number:02d}/")
     if project.doubts:
-        print("\n".join(["[lesson] to be read by somebody:", *(f"    {doubt}" for doubt in project.doubts)]))
+        print("\n".join(["[lesson] please check these by hand:", *(f"    {doubt}" for doubt in project.doubts)]))
     return 0
 
 

@@ -51,7 +51,7 @@ def main(arguments):
     new.parent.mkdir(exist_ok=True)
     new.write_bytes(old.read_bytes())  # uv keeps to the versions that it finds in its output
     if subprocess.run(command(new.relative_to(ROOT).as_posix(), keep), cwd=ROOT).returncode:
-        print("[lock] The lock was not renewed (uv's own words stand above).", file=sys.stderr)
+        print("[lock] The lock was not renewed (uv's reason is above).", file=sys.stderr)
         return 1
     text = HEADER + new.read_text(encoding="utf-8")
     before, after = packages(old.read_text(encoding="utf-8")), packages(text)

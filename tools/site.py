@@ -178,7 +178,7 @@ def main(arguments, root=ROOT):
         lessons = stage(root, source)
         clear(source, target)
         if not build(root, source, target):
-            print("[site] Sphinx was not content: its words stand above", file=sys.stderr)
+            print("[site] Sphinx reported faults: its messages are above", file=sys.stderr)
             return 1
         extras(root, target, lessons)
     except (OSError, ValueError) as problem:

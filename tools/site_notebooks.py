@@ -135,7 +135,7 @@ def dressed(output):
         claim = output.metadata.get("claim", {}).get("slug")
         name = f' class="card claim" id="claim-{claim}"' if claim else ' class="card"'
         html = f'<div{name} style="--tone: {found[1]}">{html[found.end() :]}'
-    html = FOLLOW.sub(r"\1", html).replace(DRAWING, f'{DRAWING} aria-label="The figure: its words stand below"')
+    html = FOLLOW.sub(r"\1", html).replace(DRAWING, f'{DRAWING} aria-label="The figure, described in words below"')
     html = HREF.sub(r'href="\1.html"', html)  # a table of claims or of symptoms
     data["text/html"] = html.replace(WORDS, WORDS.replace("<details>", '<details class="words">'))
 

@@ -74,9 +74,7 @@ def decks_page(root, lessons):
     missing = (
         ""
         if (decks / "index.html").exists() and given
-        else (
-            "\nWhat is not linked here was not made when this site was: `make slides` and `make handouts` write it.\n"
-        )
+        else ("\nWhat has no link here did not exist yet: `make slides` and `make handouts` write it.\n")
     )
     return (
         "# Slides and handouts\n\nA deck is a page that needs no network: → goes on, S opens the speaker's view, O"
@@ -94,7 +92,7 @@ def licence_page(root, links):
     code = (root / "LICENSE").read_text("utf-8")
     return (
         f"# Licence, and how to cite\n\n## Cite\n\n```yaml\n{citation.strip()}\n```\n\n## Prose and figures\n\n"
-        f"{prose.strip()}\n\n## Code\n\n```text\n{code.strip()}\n```\n\n## What is in these pages of others\n\n"
+        f"{prose.strip()}\n\n## Code\n\n```text\n{code.strip()}\n```\n\n## What in these pages is by others\n\n"
         "The typefaces are versions of others under the SIL Open Font License (`_static/fonts/OFL.txt`); formulas are"
         " set by MathJax (Apache 2.0, `_static/mathjax/LICENSE`); the layout is Furo's (MIT), the builder Sphinx (BSD)."
         f" CIFAR-10 is not part of the project. The [repository](https://github.com/{links.repository}) has the rest.\n"

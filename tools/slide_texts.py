@@ -134,7 +134,7 @@ def parse(text: str) -> dict[str, SlideText]:
     for place, words, body in zip(sections[::3], sections[1::3], sections[2::3], strict=True):
         name = place.removeprefix("cell ")
         if name in found:
-            raise DeckError(f"{place}: it has two sections: make one of them")
+            raise DeckError(f"{place}: it has two sections: merge them")
         shown = options(place, words)
         if not (body.strip() or shown):
             raise DeckError(f"{place}: nothing is said about it: remove the section")

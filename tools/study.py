@@ -34,7 +34,7 @@ def main(arguments, tiers=TIERS, out=STUDY):
     parser.add_argument("--tier", choices=TIERS, default="hours", help="which plan (%(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time on this machine (%(default)s)")
     parser.add_argument("--scheduler", help="the address of a Dask scheduler, whose workers make the runs")
-    parser.add_argument("--seeds", type=int, help="final runs an arm, instead of the plan's")
+    parser.add_argument("--seeds", type=int, help="final runs per arm, instead of the plan's number")
     parser.add_argument("--list", action="store_true", help="only say what is done and what is left")
     parser.add_argument("--check", type=int, metavar="N", help="compare the first epoch of N records with a new one")
     options = parser.parse_args(arguments)

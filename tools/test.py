@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 300
 CHOICES = {
     "notebooks": "the notebooks, and the tests that depend on the data",
-    "handouts": "what is given away",
+    "handouts": "what `make handouts` gives away, run as a learner gets it",
     "proofs": "all unit tests, also those that take long or need a browser, with their coverage",
     "browser": "what is tested in a Chromium or Chrome",
     "lint": "ruff, and the types of the kit",

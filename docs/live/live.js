@@ -140,11 +140,11 @@
       ${panel("spread", "Forward →: spread across the batch")}
       ${panel("gradient", "← Back: size of the gradient")}</div>
     <p class="note">Both start from the same weights, see the same batches and learn at the same rate. Spread and
-      gradient are the last batch’s, at each layer’s output. Maps and shares are judged in evaluation mode, where the
-      normalized network goes by its running statistics; at first they lag behind.</p>
+      gradient are the last batch’s, at each layer’s output. Maps and percentages are computed in evaluation mode, where
+      the normalized network uses its running statistics; at first these lag behind.</p>
     <p class="note">There are settings where the plain network wins.
       <button type="button" data-do="plain">3 layers, He’s start, batches of 4</button>
-      <button type="button" data-do="back">Back to the beginning</button></p>
+      <button type="button" data-do="back">Back to the first settings</button></p>
     ${["class-0", "class-1", "class-2", "ground"].map((name) => `<i hidden class="${name}"></i>`).join("")}`;
 
   function mount(place) {
@@ -264,7 +264,7 @@
       if (wait > 0) return void (later = setTimeout(say, wait));
       said = performance.now();
       const { step, accuracy, spread, gradient } = state, right = accuracy.map(([, test]) => percent(test));
-      const rest = rested ? " A rest: Play goes on." : "";
+      const rest = rested ? " Paused: press Play to go on." : "";
       one(".summary").textContent = `Step ${step}: without ${right[0]}, with ${right[1]}.${rest}`;
       const both = (values, digits) => values.map((v, k) => `${KINDS[k]} ${digits(v)}`).join(", ");
       const small = (v) => v.toExponential(1);

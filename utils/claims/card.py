@@ -107,7 +107,7 @@ def _by_rule(answers: Iterable[tuple[str, str, bool]]) -> str:
     said = []
     for (rule, caveat), group in groupby(answers, key=lambda one: one[1:]):
         *most, last = (each for each, *_ in group)
-        together = f"{', '.join(most)} and {last} (each if" if most else f"{last} (if"
+        together = f"{', '.join(most)} and {last} (each holds if" if most else f"{last} (holds if"
         said.append(f"{'but: ' if caveat else ''}{together} {escape(rule)})")
     return "; ".join(said)
 
@@ -132,15 +132,15 @@ def _after_hours(slug: str) -> str:
     known = study.verdicts()
     if slug not in known["claims"]:
         questions = ", ".join(dict.fromkeys(question for question, _ in about))
-        return f"<p><strong>After hours:</strong> the study has not come to the end of its question “{questions}”.</p>"
+        return f"<p><strong>After hours of training:</strong> the study has yet to answer “{questions}”.</p>"
     answers = [known["estimands"][question][name] for question, name in about]
     what = f"{answers[0]['what']}: " if len(answers) == 1 else ""  # of several, the table below says of what each is
     said = _by_rule((escape(_after(each)), each["rule"], False) for each in answers)
-    lasts = " At twice the epochs it is another effect." if any(each["lasts"] is False for each in answers) else ""
+    lasts = " At twice the epochs the effect differs." if any(each["lasts"] is False for each in answers) else ""
     lengths = " and ".join(dict.fromkeys(each["length"] for each in answers))
     return (
         f"<p><strong>After hours:</strong> {badge(known['claims'][slug])} {escape(what)}{said}. Runs of {lengths}; "
-        f"how, the study's plan says.{lasts}</p>"
+        f"the study's plan says how.{lasts}</p>"
     )
 
 

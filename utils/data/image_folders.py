@@ -47,7 +47,7 @@ def _read_part(part: Path) -> Arrays:
     if missing := [name for name in CLASSES if name not in found]:
         raise DataError(f"{part} has no folder for {', '.join(missing)}. It needs one for each class of CIFAR-10.")
     if extra := sorted(found - set(CLASSES)):
-        raise DataError(f"{part} has a folder that is no class of CIFAR-10: {', '.join(extra)}. Move it away.")
+        raise DataError(f"{part} has a folder that is not a class of CIFAR-10: {', '.join(extra)}. Move it away.")
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(CLASSES):

@@ -56,7 +56,7 @@ def read_archive(archive: Path) -> tuple[Arrays, Arrays]:
     import tarfile
     import zlib
 
-    advice = "It is damaged, or was not downloaded to its end. Delete it and run this again."
+    advice = "It is damaged, or its download was not finished. Delete it and run this again."
     expected = checksums()[0]
     files = {}
     try:

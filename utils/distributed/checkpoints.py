@@ -121,7 +121,7 @@ def _read_newest(folder: Path, configuration: dict[str, Any], epochs: int) -> di
             continue
         if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in FORM.items()):
             raise CheckpointError(
-                f"{path} is no checkpoint of utils.distributed. Choose another folder, or move it away"
+                f"{path} is not a checkpoint of utils.distributed. Choose another folder, or move it away"
             )
         if what := differences(configuration, state["configuration"]):
             raise CheckpointError(

@@ -166,7 +166,7 @@ def _collect(ends: Sequence[Connection], started: Sequence[Any], timeout: float)
         raise error
     if waiting:
         late = ", ".join(map(str, sorted(waiting.values())))
-        raise ProcessError(f"no answer from process {late} within {timeout:g} seconds: all of them were ended")
+        raise ProcessError(f"no answer from process {late} within {timeout:g} seconds: all processes were stopped")
     return [values[rank] for rank in range(len(ends))]
 
 

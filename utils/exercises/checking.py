@@ -210,7 +210,7 @@ def _stopped(exercise: Task, outcome: limits.Outcome) -> tuple[str, str]:
     if isinstance(error, limits.TimeUp):
         message = f"Your code was stopped after {exercise.code.seconds:g} seconds: does a loop never end?{line}"
         if outcome.unstoppable:
-            message += "\nIt could not be stopped and still runs: restart the kernel."
+            message += "\nBut it did not obey and is still running: restart the kernel."
         return "takes_too_long", message
     if isinstance(error, MemoryError):
         asked = f" ({words(error)})" if words(error) else ""
@@ -220,7 +220,7 @@ def _stopped(exercise: Task, outcome: limits.Outcome) -> tuple[str, str]:
 
 def _at(error: BaseException) -> str:
     """An error with the learner's own line."""
-    said = words(error).strip().split("\n")[0] or "without a message"
+    said = words(error).strip().split("\n")[0] or "(no message)"
     text = f"{type(error).__name__}: {said[:PRINTED]}{'…' * (len(said) > PRINTED)}"
     spot = limits.place(error)
     if spot is None:

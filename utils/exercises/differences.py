@@ -81,7 +81,7 @@ def _compare(given: Any, expected: Any, form: Callable[[Tensor], Tensor], axes: 
     large = mine.numel() * mine.element_size() > TENSOR_BYTES  # it can be a small one, expanded
     mine, true = mine if large else form(mine), form(true)
     if mine.shape != true.shape:
-        return Difference("wrong_shape", f"its shape is {raw[0]}; asked for is {raw[1]}.")
+        return Difference("wrong_shape", f"its shape is {raw[0]}, where {raw[1]} is asked for.")
     if mine.is_complex():
         return Difference("wrong_type", "its numbers are complex.")
     exact = mine.to(torch.float64), true.to(torch.float64)

@@ -82,7 +82,7 @@ def embed(name: str, folder: str = "touch", *, inline: bool = False) -> str:
         still = f'<img src="{escape(folder)}/{name}.svg" alt="{escape(THINGS[name])}" style="max-width: 100%">'
         script = f'<script src="{escape(folder)}/{name}.js"></script>'
     folded = (
-        f"<details><summary>A figure to touch, which needs a script. Still, with its answer</summary>{still}</details>"
+        f"<details><summary>A figure to touch, which needs a script. A still with its answer</summary>{still}</details>"
     )
     return f'<div class="touch" data-touch="{name}">{folded}</div>\n{script}'
 

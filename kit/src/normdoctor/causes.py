@@ -122,7 +122,7 @@ cause(
     "eps in evaluation",
 )
 cause("mode fixed", "train() and eval() do not change its mode: call super().train(mode)")
-cause("random", "the output is another each time: something random happens in it", *EVERYTHING)
+cause("random", "the output differs each time: something random happens in it", *EVERYTHING)
 cause(
     "not registered",
     "plain attributes are not part of a module's state: register_buffer",
@@ -148,7 +148,7 @@ cause(
 )
 cause(
     "γ or β cannot learn",
-    "γ or β is no parameter that an optimizer sees: nn.Parameter",
+    "γ or β is not a parameter that an optimizer sees: make it an nn.Parameter",
     "state_dict keys",
     "gradient of γ",
     "gradient of β",
@@ -173,7 +173,7 @@ cause(
     "half input",
 )
 cause("other dtype out", "the output has another dtype than the input", "float16", "bfloat16", "autocast", "half input")
-cause("float64 truncated", "it computes in fewer digits than float64 inside: do not convert what has more")
+cause("float64 truncated", "inside, it computes in fewer digits than float64: do not convert what has more")
 cause(
     "dtypes mixed",
     "tensors of two dtypes meet: convert to the input's dtype, and back",
@@ -202,11 +202,11 @@ cause(
     "compile",
     "export",
 )
-cause("own device", "something is made on a device of its own", "to(dtype, device)", "device and dtype")
+cause("own device", "something is made on a fixed device", "to(dtype, device)", "device and dtype")
 cause("output shares memory", "the output is a view, or is changed by the next call: make a new tensor")
 cause("calls mixed up", "something that the backward pass needs is changed by a second call", "two calls")
 cause("mode switch changes it", "eval() or train() changes more than the mode", *EVERYTHING)
-cause("one tensor for two", "two names are one and the same tensor: each its own", *EVERYTHING)
+cause("one tensor for two", "two names are one and the same tensor: give each its own", *EVERYTHING)
 cause(
     "not moved",
     "`.to()` and its kin do not move or convert the layer: do not override _apply",
@@ -227,8 +227,8 @@ cause(
     "to(dtype, device)",
 )
 cause("dtype changes", "training in float64 makes something float32: keep the layer's dtype")
-cause("grows with each batch", "more is kept with each batch: keep what is needed alone")
-cause("changes with time", "after many batches it behaves otherwise than in the beginning", "eps in evaluation")
+cause("grows with each batch", "more is kept with each batch: keep only what is needed")
+cause("changes with time", "after many batches it behaves differently than at first", "eps in evaluation")
 cause("raises an error", "the same error stops many probes")
 cause("another normalization", "it is another normalization, and right as such")
 for _name, _words in {
@@ -242,7 +242,7 @@ for _name, _words in {
     "changed input goes unnoticed": "an input that is changed before the backward pass spoils the gradient in silence",
     "reset forgets something": "reset_running_stats() does not make it as new",
     "few images": "batches of few images are treated otherwise",
-    "many images": "many images at once are evaluated otherwise than few",
+    "many images": "many images at once are evaluated differently from few",
     "not differentiable twice": "the second derivative is wrong, or not there",
     "gradient in evaluation": "in evaluation dL/dx is not γ/σ times dL/dy",
     "gradient changed in place": "the backward pass changes the gradient that it was given",
@@ -250,7 +250,7 @@ for _name, _words in {
     "loading changes it": "what was loaded is not what was saved",
     "shows something else": "the options that it shows are not those that were asked for",
     "silent about one value": "one value a channel is taken without a word: raise a ValueError",
-    "unclear about one value": "one value a channel is an unclear error: raise a ValueError",
+    "unclear about one value": "one value a channel gives an unclear error: raise a ValueError",
     "wrong initial γ or β": "a new layer does not begin with γ = 1 and β = 0",
     "constant channel": "a channel without spread should come out as β alone",
     "state grows": "a trained layer's state_dict does not load into a new one",
@@ -260,15 +260,15 @@ for _name, _words in {
     "bias ignored": "bias=False is ignored",
     "bias=False is wrong": "with bias=False γ does not multiply, or something is added",
     "track_running_stats ignored": "track_running_stats=False is ignored",
-    "track_running_stats=False is wrong": "with track_running_stats=False evaluation does not take the batch's own",
+    "track_running_stats=False is wrong": "with track_running_stats=False evaluation does not use batch statistics",
     "negative eps taken": "a negative eps is taken, and gives NaN: raise a ValueError",
-    "device or dtype ignored": "the constructor's device or dtype is not that of all it makes",
+    "device or dtype ignored": "not all that it makes has the constructor's device and dtype",
     "shows nothing": "it does not show its number of channels: give it an extra_repr",
     "wrong channels taken": "a wrong number of channels is taken without a word: compare x.shape[1] first",
     "wrong for other dimensions": "inputs of other dimensions give a wrong result without a word: look at x.ndim first",
-    "unclear about dimensions": "inputs of other dimensions are an unclear error: look at x.ndim first",
+    "unclear about dimensions": "inputs of other dimensions give an unclear error: look at x.ndim first",
     "one channel": "with one channel it fails: dimensions of size 1 are dropped somewhere",
-    "empty batch": "a batch of no images is an unclear error, or spoils the statistics",
+    "empty batch": "a batch of no images gives an unclear error, or spoils the statistics",
     "no forward mode": "forward-mode differentiation does not work: give the Function a jvp",
     "not mappable": "evaluation cannot be mapped over images with vmap",
     "compiled otherwise": "compiled, it gives something else",

@@ -42,8 +42,8 @@ def _parser() -> _Parser:
     parser.add_argument("--skip", action="append", metavar="PROBE", default=[], help="leave this probe out")
     parser.add_argument("--all", action="store_true", help="also the slow probes: compile, export, PyTorch's own cases")
     parser.add_argument("--channels", type=_count, help="how many channels to ask for (6)")
-    parser.add_argument("--input-shape", type=_shape, metavar="N,C,...", help="of a batch, as the layer wants it")
-    parser.add_argument("--channel-axis", type=int, metavar="K", help="where the channels are in it (1, or -1)")
+    parser.add_argument("--input-shape", type=_shape, metavar="N,C,...", help="shape of a batch, as the layer wants it")
+    parser.add_argument("--channel-axis", type=int, metavar="K", help="which dimension the channels are (1, or -1)")
     parser.add_argument("--device", default="cpu", help="where to make and run it (%(default)s)")
     parser.add_argument(
         "--scoreboard", action="store_true", help="print every probe, and the numbers of those that fail"
@@ -96,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Path(options.junit).write_text(as_junit(report), encoding="utf-8")
         if report.untestable:
             raise _Stop(
-                f"it could not be tested, {report.untestable}. Name a function of the number of channels that makes "
-                "the layer, or calls it with what it wants beside x, under a name of its own; or say --input-shape."
+                f"it could not be tested: {report.untestable}. Write a function of the number of channels that "
+                "returns the layer, wrapped so that it needs x alone, and name that; or give --input-shape."
             )
         if not report.ran:
             raise _Stop("none of the probes that were asked for applies to this layer: nothing was tested")

@@ -53,7 +53,7 @@ ERRORS = (  # what an exception says → the cause, and what to say of it
     (
         r"torch\.meta|same device|is on cpu|device meta|Cannot copy out of meta|on different devices",
         "own device",
-        "something is made on a device of its own",
+        "something is made on a fixed device",
     ),
 )
 
@@ -244,7 +244,7 @@ def _with_example(case: Case, findings: Iterable[Finding], fitted: Fit | None) -
     probes = tuple(p for f in lost for p in f.probes)
     with isolated():
         example = smallest_example(case, fitted.formula if fitted else case.right)
-    words = f"no formula known here gives what it gives{f': {example}' if example else f' ({lost[0].words})'}"
+    words = f"no formula known here explains what it gives{f': {example}' if example else f' ({lost[0].words})'}"
     return [*explained, Finding("unexplained", words, probes)]
 
 

@@ -116,7 +116,7 @@ def _find_affine(case: Case) -> tuple[str | None, str | None]:
         used = {name for name, gradient in zip(inside, given, strict=True) if gradient is not None}
     single = [name for name, p in found.items() if p.numel() == 1]
     if len(single) >= 2 * case.channels > 2:
-        raise TypeError("γ and β are kept in a parameter for each channel; what can be tested has them in one each")
+        raise TypeError("γ and β have a parameter for each channel; to be tested, each must be one parameter")
     last = {name.rpartition(".")[2].lower(): name for name in sorted(found, key=lambda name: name in used)}
     gamma = next((last[name] for name in GAMMAS if name in last), None)
     beta = next((last[name] for name in BETAS if name in last), None)

@@ -83,11 +83,11 @@ for _over, _what in {
     "image": "each image is normalized over all its channels (layer normalization): average over all but dimension 1",
     "place": "each place is normalized over the batch only: average over the places too",
     "all": "one mean and variance serve all channels together: keep dimension 1",
-    "channels": "it normalizes across the channels: average over all dimensions but 1",
-    "batch and channels": "it averages over the batch and the channels, place by place: all dimensions but 1",
-    "rows": "the last dimension is not averaged over: average over all dimensions but 1",
-    "columns": "the first dimension after the channels is not averaged over: average over all dimensions but 1",
-    "all but the last": "the last dimension is taken for the channels: average over all dimensions but 1",
+    "channels": "it normalizes across the channels: average over all but dimension 1",
+    "batch and channels": "it averages over the batch and the channels, place by place: over all but dimension 1",
+    "rows": "the last dimension is not averaged over: average over all but dimension 1",
+    "columns": "the first dimension after the channels is not averaged over: average over all but dimension 1",
+    "all but the last": "the last dimension is taken for the channels: average over all but dimension 1",
     "batch": "statistics are shared by all images of the batch (batch normalization): average within each image",
 }.items():
     _option(TRAINING, "wrong axes", f"wrong axes: {_what}", over=_over)
@@ -109,9 +109,9 @@ for _centre, (_name, _what) in {
     "nothing": ("not centred", "the mean is not subtracted: it should be"),
     "median": ("other centre", "it subtracts the median: it should be the mean"),
     "least": ("other centre", "it subtracts the least value: it should be the mean"),
-    "first channel": ("another channel's mean", "the first channel's mean is subtracted from all: each its own"),
-    "next channel": ("another channel's mean", "the mean of the channel before is subtracted: each its own"),
-    "sum over N": ("wrong mean", "the mean is the sum divided by the number of images: by that of values"),
+    "first channel": ("another channel's mean", "the first channel's mean is subtracted from all: take each one's own"),
+    "next channel": ("another channel's mean", "the mean of the channel before is subtracted: take each one's own"),
+    "sum over N": ("wrong mean", "the mean is the sum divided by the number of images: divide by that of values"),
     "mean": ("mean subtracted", "the mean is subtracted: this normalization does not centre"),
 }.items():
     _option(TRAINING, _name, _what, centre=_centre)
@@ -142,12 +142,12 @@ for _spread, (_name, _what) in {
     "largest": ("other spread", "it divides by the largest deviation: it should be the standard deviation"),
     "range": ("other spread", "it divides by the range: it should be the standard deviation"),
     "one": ("not scaled", "it does not divide by the standard deviation: it should"),
-    "first channel": ("another channel's variance", "the first channel's variance serves all: each its own"),
-    "next channel": ("another channel's variance", "the variance of the channel before is taken: each its own"),
-    "pooled": ("one variance for all", "one variance, averaged over the channels, serves all: each its own"),
-    "within images": ("variance within images", "the variance is the average of the images' own: of the whole batch"),
-    "within places": ("variance within places", "the variance is the average of the places' own: of the whole batch"),
-    "about the centre": ("variance about another centre", "the variance is taken about something else than the mean"),
+    "first channel": ("another channel's variance", "the first channel's variance serves all: take each one's own"),
+    "next channel": ("another channel's variance", "the variance of the channel before is used: take each one's own"),
+    "pooled": ("one variance for all", "one variance, averaged over the channels, serves all: take each one's own"),
+    "within images": ("variance within images", "the images' own variances are averaged: take the whole batch's"),
+    "within places": ("variance within places", "the places' own variances are averaged: take the whole batch's"),
+    "about the centre": ("variance about another centre", "the variance is not taken about the mean: it should be"),
     "about the running mean": ("variance about the running mean", "the variance is taken about the running mean"),
 }.items():
     _option(TRAINING, _name, _what, spread=_spread)
@@ -156,7 +156,7 @@ for _count, _what in {
     "places-1": "the number of places is taken for n: n is the number of values a channel, images times places",
     "unbiased twice": "the variance is made unbiased twice (times n/(n - 1), squared): it should be the biased one",
     "shrunk": "the variance is multiplied by (n - 1)/n: it is biased already",
-    "C": "the channels are counted into n: n is the number of values a channel",
+    "C": "the channels are included in n: n is the number of values a channel",
     "sum": "squares are summed, not averaged: divide by n",
     "N": "the sum of squares is divided by the number of images: divide by that of values",
     "n+1": "the sum of squares is divided by n + 1: divide by n",
@@ -177,7 +177,7 @@ for _root, (_name, _what) in {
         "eps as a clamp",
         "eps is the least that the standard deviation may be: add it to the variance",
     ),
-    "where zero": ("eps for zero alone", "eps takes the place of a variance of 0 alone: add it always"),
+    "where zero": ("eps for zero alone", "eps is used only where the variance is 0: add it always"),
     "squared": ("wrong eps", "eps² is added to the variance, not eps"),
     "of epsilon": ("wrong eps", "the root of eps is added to the variance, not eps"),
     "relative": ("wrong eps", "the variance is multiplied by 1 + eps: add eps"),
@@ -199,17 +199,17 @@ for _form, (_name, _what) in {
     "not centred": ("not centred", "the mean is not subtracted: it should be"),
     "not divided": ("not scaled", "it does not divide by the standard deviation: it should"),
     "mean not divided": ("mean not divided", "the mean is subtracted after dividing: subtract it first"),
-    "eps above": ("eps above the line", "eps is added to what is divided: only to the variance"),
+    "eps above": ("eps above the line", "eps is added to what is divided: add it only to the variance"),
     "identity": ("nothing is done", "the input is not normalized at all"),
-    "clamped": ("normalized clamped", "the normalized is clamped: leave it"),
+    "clamped": ("normalized clamped", "the normalized values are clamped: leave them"),
     "twice": ("normalized twice", "it normalizes twice in a row: once"),
-    "tanh": ("squashed", "the normalized is passed through tanh: leave it"),
+    "tanh": ("squashed", "the normalized values are passed through tanh: leave them"),
 }.items():
     _in_each_mode("form", _form, _name, _what)
 for _affine, (_name, _what) in {
     "before": (
         "γ and β before normalizing",
-        "γ and β are applied before normalizing, which takes them away again: after",
+        "γ and β are applied before normalizing, which takes them away again: apply them after it",
     ),
     "before, statistics without": (
         "γ and β before normalizing",
@@ -273,7 +273,7 @@ for _by, _what in {
 _option(
     EVALUATION,
     "biased running variance",
-    "the running variance is biased: it estimates all the data's, so remember n/(n - 1) times the batch's",
+    "the running variance is biased: to estimate all the data's, remember n/(n - 1) times the batch's",
     remembered_count="n",
 )
 _option(
@@ -287,7 +287,7 @@ for _count, _what in {
     "places-1": "the running variance takes the number of places for n: n is the number of values a channel",
     "unbiased twice": "the running variance is made unbiased twice: n/(n - 1) once",
     "shrunk": "the running variance is multiplied by (n - 1)/n: multiply by n/(n - 1)",
-    "C": "the running variance counts the channels into n: n is the number of values a channel",
+    "C": "the running variance includes the channels in n: n is the number of values a channel",
     "sum": "the running variance is a sum of squares: divide by n - 1",
     "N": "the running variance is a sum divided by the number of images: divide by n - 1",
     "n+1": "the running variance divides by n + 1: divide by n - 1",
@@ -295,7 +295,7 @@ for _count, _what in {
     _option(EVALUATION, "wrong count in the running variance", _what, remembered_count=_count)
 _SHARES = {
     "momentum": ("momentum the wrong way round", "momentum weighs the newest batch: by this convention, the past"),
-    "past": ("momentum the wrong way round", "momentum weighs the past: the newest batch should weigh momentum"),
+    "past": ("momentum the wrong way round", "momentum weighs the past: the newest batch's weight should be momentum"),
     "all": ("last batch only", "the last batch alone is remembered: keep a running estimate"),
     "none": ("statistics never updated", "the running statistics never change: update them in training"),
     "equal": ("momentum ignored", "every batch weighs the same, a plain average: momentum is ignored"),
@@ -312,7 +312,7 @@ _SHARES = {
     "every second": ("batches left out", "only every second batch is remembered: all"),
     "first replaces": (
         "first batch replaces",
-        "the first batch takes the place of the start: it should weigh momentum",
+        "the first batch takes the place of the start: its weight should be momentum",
     ),
     "added": ("past not reduced", "the new is added and the old is not reduced: (1 - momentum) · old + momentum · new"),
     "not weighed": ("new not weighed", "the new is added without its weight: (1 - momentum) · old + momentum · new"),
@@ -320,8 +320,8 @@ _SHARES = {
 }
 for _share, (_name, _what) in _SHARES.items():
     _option(EVALUATION, _name, _what, share=_share)
-    _option(EVALUATION, f"{_name}, the mean", f"of the mean (the variance is right), {_what}", share_mean=_share)
-    _option(EVALUATION, f"{_name}, the variance", f"of the variance (the mean is right), {_what}", share_spread=_share)
+    _option(EVALUATION, f"{_name}, the mean", f"for the mean (the variance is right), {_what}", share_mean=_share)
+    _option(EVALUATION, f"{_name}, the variance", f"for the variance (the mean is right), {_what}", share_spread=_share)
 for _value, (_name, _what) in {
     "size": ("absolute running mean", "the running mean is that of absolute values: keep the sign"),
     "negative": ("running mean with the wrong sign", "the running mean has the wrong sign"),
@@ -352,7 +352,7 @@ for _value, (_name, _what) in {
         "remembered about the running mean",
         "the variance that is remembered is about the running mean: about the batch's",
     ),
-    "normalized": ("statistics of the output", "the variance of the normalized is remembered: the input's"),
+    "normalized": ("statistics of the output", "the normalized values' variance is remembered: take the input's"),
 }.items():
     _option(EVALUATION, _name, _what, remembered_spread=_value)
 for _mean, _spread, _count in (
@@ -368,11 +368,11 @@ for _mean, _spread, _count in (
         remembered_spread=_spread,
         remembered_count=_count,
     )
-for _both, _what in {"output": "the output, after γ and β", "normalized": "the normalized"}.items():
+for _both, _what in {"output": "the output, after γ and β", "normalized": "the normalized values"}.items():
     _option(
         EVALUATION,
         "statistics of the output",
-        f"the running statistics are those of {_what}: the input's",
+        f"the running statistics are those of {_what}: take the input's",
         remembered_mean=_both,
         remembered_spread=_both,
     )

@@ -21,7 +21,7 @@ def _offered(case: Case, option: str) -> None:
         raise NotApplicable(f"the factory takes no {option}")
 
 
-@_probe("eps argument", "Is the eps that is asked for the one that is added?", "training")
+@_probe("eps argument", "Is the eps that is given the one that is added?", "training")
 def eps_argument(case: Case) -> Outcome:
     _offered(case, "eps")
     subject, x = Specimen(case, eps=0.5), case.batch()

@@ -105,6 +105,6 @@ def two_calls(case: Case) -> Outcome:
     both = torch.stack([(subject.train(x) * cotangent).sum() for x in xs]).sum()
     measured = torch.cat(torch.autograd.grad(both, xs))
     expected = torch.cat([torch.autograd.grad((alone.train(x) * cotangent).sum(), x)[0] for x in xs])
-    words = "the first call's gradient is another once it was called again: keep nothing between forward and backward"
+    words = "the first call's gradient changes when it is called again: keep nothing between forward and backward"
     what = "dL/dx of two calls, against one by one"
     return compare(measured, expected, words, what=what, ulps=64, cause="calls mixed up")

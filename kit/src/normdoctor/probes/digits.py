@@ -81,7 +81,7 @@ def float64(case: Case) -> Outcome:
     moved = run(x.detach() * (1 + 1e-11 * torch.linspace(0, 1, x.numel(), dtype=x.dtype).view_as(x)))
     if torch.equal(moved, y.detach()):
         raise Broken(
-            "it computes in fewer digits than float64 inside: do not convert what has more", "float64 truncated"
+            "inside, it computes in fewer digits than float64: do not convert what has more", "float64 truncated"
         )
     if any(t.dtype == torch.float32 for t in state_of(subject.layer)):
         raise Broken("after training in float64 something in it is float32: keep the layer's dtype", "dtype changes")

@@ -73,7 +73,7 @@ def eval_alone(case: Case, new: Make) -> Tensor:
     profile="drop-in",
     what="the output for 256 images, evaluated",
     cause="many images",
-    otherwise="many images at once are evaluated otherwise than few: the running statistics serve all",
+    otherwise="many images at once are evaluated differently from few: the running statistics serve all",
 )
 def eval_of_many(case: Case, new: Make) -> Tensor:
     subject = new()

@@ -91,7 +91,7 @@ def large_offset(case: Case, new: Make) -> Tensor:
 @_probe("repeatable", "Do two equal layers give the same output for the same batch, in both modes?")
 def repeatable(case: Case) -> Outcome:
     one, other = (Specimen(case) for _ in range(2))
-    words = "the output is another each time: something random happens in it (noise, dropout): normalization is exact"
+    words = "the output differs each time: something random happens in it (noise, dropout): normalization is exact"
     torch.manual_seed(1)
     first = one.train(case.batch()).detach()
     torch.manual_seed(2)

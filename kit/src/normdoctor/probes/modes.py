@@ -71,7 +71,7 @@ def needs_no_gradient(case: Case) -> Outcome:
             if p is not None and frozen:
                 p.requires_grad_(False)
         y = subject.train(x.clone().requires_grad_(frozen))
-        words = f"it behaves otherwise for {what} that need no gradient: ask self.training alone"
+        words = f"it behaves differently for {what} without a gradient: ask only self.training"
         cause = "mode from what needs a gradient"
         outcome = compare(y, expected, words, what=f"training, {what} without gradient", cause=cause)
         if outcome.diagnosis:

@@ -135,7 +135,7 @@ def momentum_none(case: Case, new: Make) -> Tensor:
     profile="drop-in",
     what="training and evaluation after thirty batches",
     cause="changes with time",
-    otherwise="after many batches it behaves otherwise than in the beginning: each batch should do the same",
+    otherwise="after many batches it behaves differently than at first: each batch should do the same",
 )
 def many_batches(case: Case, new: Make) -> tuple[Tensor, ...]:
     subject = new()

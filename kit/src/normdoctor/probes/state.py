@@ -52,7 +52,7 @@ def graph_released(case: Case) -> Outcome:
         words = f"the graph of a training step is kept{names}{again}; detach what is remembered, or use no_grad"
         raise Broken(words, "graph kept")
     if sizes[2] > sizes[1]:
-        words = f"it grows: {sizes[2] - sizes[1]} numbers more are kept with each batch; keep what is needed alone"
+        words = f"it grows: {sizes[2] - sizes[1]} more numbers are kept with each batch; keep only what is needed"
         raise Broken(words, "grows with each batch")
     return Outcome(source="references to the graph after the step")
 
@@ -115,7 +115,7 @@ def state_dict_shapes(case: Case) -> Outcome:
     return Outcome(words, source="the shapes", cause="other shapes" if odd else "")
 
 
-@_probe("registered", "Is all that it remembers in parameters and buffers, as numbers in their own right?")
+@_probe("registered", "Is all that it remembers in parameters and buffers, each a tensor of its own?")
 def registered(case: Case) -> Outcome:
     subject = trained(case)
     known = {id(t) for t in [*subject.layer.parameters(), *subject.layer.buffers()]}
@@ -126,7 +126,7 @@ def registered(case: Case) -> Outcome:
     places: dict[int, str] = {}
     for name, t in held:
         if t.numel() and (other := places.setdefault(t.data_ptr(), name)) != name:
-            raise Broken(f"{other} and {name} are one and the same tensor: each its own", "one tensor for two")
+            raise Broken(f"{other} and {name} are one and the same tensor: give each its own", "one tensor for two")
     counters = [n for n in subject.tensors() if n.rpartition(".")[2] == "num_batches_tracked"]
     if lost := [n for n in counters if n not in subject.layer.state_dict()]:
         buffers = dict(subject.layer.named_buffers())
@@ -226,7 +226,7 @@ def to_device(case: Case) -> Outcome:
     if y.dtype != x.dtype:
         raise Broken("the output does not follow the layer's dtype", "other dtype out")
     if case.hints.device == "cpu" and case.call(in_mode(subject.layer, False), x, device="meta").device.type != "meta":
-        raise Broken("the output does not follow the layer's device: make nothing on a device of its own", "own device")
+        raise Broken("the output does not follow the layer's device: make nothing on a fixed device", "own device")
     if case.hints.device == "cpu" and not case.frozen and subject.momentum is not None:
         try:
             y = case.call(in_mode(subject.layer, True), x, device="meta")
@@ -236,7 +236,5 @@ def to_device(case: Case) -> Outcome:
             raise
         left = [n for n, t in subject.tensors().items() if n in needed and t.device.type != "meta"]
         if y.device.type != "meta" or left:
-            raise Broken(
-                f"training on another device makes {', '.join(left) or 'the output'} on the processor", "own device"
-            )
+            raise Broken(f"training on another device makes {', '.join(left) or 'the output'} on the CPU", "own device")
     return Outcome(source="the output in float64, and on the device meta")
