@@ -450,7 +450,7 @@ def test_what_the_guide_does_not_have_is_told(guide, tmp_path):
     with pytest.raises(slide_texts.DeckError, match=r"cell c1: ask: docs/lecturers.md has no \*\*Ask"):
         cut(markdown("## A"), c1={"guide": ("ask",)})
     (tmp_path / "docs" / "lecturers.md").write_text("## 02 · Why?\n\n**Quiz.** Really? Yes.", "utf-8")
-    with pytest.raises(slide_texts.DeckError, match=r'notebook 02: "Really\? Yes." is no question'):
+    with pytest.raises(slide_texts.DeckError, match=r'notebook 02: "Really\? Yes." is not a question'):
         quiz.read(tmp_path)
 
 

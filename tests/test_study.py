@@ -272,7 +272,7 @@ def test_records_are_whole_fit_the_plan_and_are_read_by_name(tmp_path, data):
     record["settings"]["decay"] = 0.1
     assert records.fits_plan(record, PLAN) == "the plan says otherwise about decay"
     path.write_text(path.read_text(encoding="utf-8")[:50], encoding="utf-8")
-    with pytest.raises(ValueError, match=r"bn-20\.final\.0\.1\.100\.json is no record .*delete it"):
+    with pytest.raises(ValueError, match=r"bn-20\.final\.0\.1\.100\.json is not a record .*delete it"):
         records.read_all(tmp_path)
 
 

@@ -90,5 +90,5 @@ def question(number, text):
     """A question of the quiz, and its answer."""
     match = QUESTION.fullmatch(text.strip())
     if not match:
-        raise DeckError(f'{PAGE}, notebook {number}: "{text.strip()[:60]}" is no question? with its (Answer.)')
+        raise DeckError(f'{PAGE}, notebook {number}: "{text.strip()[:60]}" is not a question? with its (Answer.)')
     return match["question"], match["answer"]

@@ -60,7 +60,7 @@ def read_all(folder: Path = RECORDS) -> dict[str, Record]:
     """Name of a run → its record.
 
     Raises:
-        ValueError: a file that is no record; the text names it.
+        ValueError: a file that is not a record; the text names it.
     """
     paths = sorted(folder.glob("*/*.json"))
     return {path.name.removesuffix(".json"): _read(path, path.stat().st_mtime_ns) for path in paths}
@@ -71,7 +71,7 @@ def _read(path: Path, changed: int) -> Record:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path.name} is no record ({error}): delete it, and `make study` makes it anew") from error
+        raise ValueError(f"{path.name} is not a record ({error}): delete it, and `make study` makes it anew") from error
 
 
 def of_role(records: Iterable[Record], arm: str, role: str) -> list[Record]:

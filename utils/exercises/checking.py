@@ -90,7 +90,7 @@ def _examine_number(exercise: Number, answer: Any) -> tuple[str, str]:
         if abs(given - mistake.value) <= exercise.tolerance:
             return mistake.key, mistake.message
     if given != given:
-        return "nan", "NaN is no number. Look at how it came about."
+        return "nan", "NaN is not a number. Look at how it came about."
     direction = "high" if given > exercise.right else "low"
     return f"too_{direction}", f"{digits(given, 6)} is too {direction}. Look again at {exercise.look}."
 

@@ -166,5 +166,5 @@ def _imported(path: str | None) -> Callable[..., nn.Module]:
         except Exception as error:  # a module that imports only when it is asked
             raise _Stop(f"cannot get {name!r} of {module!r}: {type(error).__name__}: {first_line(error)}") from None
     if not callable(found):
-        raise _Stop(f"{path} is no class and no factory: it is of type {type(found).__name__}")
+        raise _Stop(f"{path} is neither a class nor a factory: it is of type {type(found).__name__}")
     return found

@@ -196,7 +196,7 @@ class Specimen(Subject):
             "plain": "" if not self.case.adapted else "the convolution inside decides that",
             "guessed": "" if not self.case.hints.input_shape else "its input's shape is given",
             "linear": "" if self.case.activation is None else f"a {self.case.activation} follows",
-            "batch": "" if self.case.is_batch else "it is no batch normalization",
+            "batch": "" if self.case.is_batch else "it is not a batch normalization",
             "no running": "it has running statistics" if self.tracks else "",
         }[need]
 

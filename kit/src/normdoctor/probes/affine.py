@@ -57,7 +57,7 @@ def learns(case: Case) -> Outcome:
     names = {"γ": case.gamma_name, "β": case.beta_name}
     lost = [sign for sign, name in names.items() if name is None and _acts(case, layer, x, sign)]
     if lost:
-        words = f"{' and '.join(lost)} is there and is no nn.Parameter: no optimizer sees it"
+        words = f"{' and '.join(lost)} is there and is not an nn.Parameter: no optimizer sees it"
         raise Broken(words, "γ or β cannot learn")
     return Outcome(source="parameters, and tensors that act as γ and β")
 

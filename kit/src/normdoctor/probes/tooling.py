@@ -57,7 +57,7 @@ def vmap_in_evaluation(case: Case) -> Outcome:
     with torch.no_grad():
         usual = layer(x)
         if not isinstance(usual, Tensor):
-            raise NotApplicable("its output is no tensor")
+            raise NotApplicable("its output is not a tensor")
         measured = torch.func.vmap(lambda image: layer(image[None])[0], randomness="same")(x)
     return compare(
         measured,
