@@ -25,7 +25,7 @@ help:
 	@echo "make test-notebooks   only the notebooks, and the tests that depend on the data"
 	@echo "make test-handouts    what make handouts gives away is executed: every check must say \"not solved yet\""
 	@echo "make test-browser     the decks, the site, what can be touched and JupyterLab, opened in a Chromium or Chrome"
-	@echo "make proofs           all tests with their coverage, also those that take long or need a browser"
+	@echo "make proofs           all tests with their coverage, including those that take long or need a browser"
 	@echo "make run              execute the whole series into build/executed/   (ONLY=03 for one)"
 	@echo "make notebooks        execute it in place, in the form that is committed   (ONLY=03 for one)"
 	@echo "make claims           measure all claims on both data sets, record them, renew their tables   (ARGS=03 for one)"

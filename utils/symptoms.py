@@ -6,7 +6,7 @@ why = "…"
 do = "…"
 claims = ["skipped-step-does-no-harm"]     which claims of this course are about it
 shown = ["what_else_is_wrong…"]            or the notebooks that show it: the file's name behind its number
-asked = ["https://…"]                      public threads in which somebody asks it
+asked = ["https://…"]                      public threads in which somebody asks about it
 """
 
 import re
