@@ -21,7 +21,7 @@ VERDICTS = {  # a sign for those who see no colour, a colour for the others
     OPEN: ("○", "#5A5A5A"),
 }
 KINDS = {  # what a verdict of each kind rests on
-    "identity": "algebra, shown to rounding",
+    "identity": "algebra, shown to within rounding",
     "fact": "one witness is enough",
     "measured": "95 % intervals over seeds and pictures",
     "open": "nobody here can tell",
