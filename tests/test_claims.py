@@ -321,7 +321,7 @@ def test_card_and_board_show_what_the_study_found(course, monkeypatch):
     assert "After hours" not in shown().data["text/html"]  # nothing is asked of it
     monkeypatch.setattr(study, "estimands_about", lambda slug: [("order", "gap")])
     monkeypatch.setattr(study, "verdicts", lambda: {"claims": {}, "estimands": {}})
-    assert "has yet to answer “order”" in shown().data["text/html"]
+    assert "has yet to answer its question “order”" in shown().data["text/html"]
     assert "not run yet" in board()._repr_html_()
     answer = {"what": "before minus after", "rule": "above 1.0 points", "text": "3.0 points [2.0, 4.0]"}
     answer |= {"length": "3,000 steps", "verdict": HOLDS}

@@ -308,7 +308,7 @@ def test_a_thread_that_cannot_be_stopped_is_said_to_run_on(define, monkeypatch):
     verdict = define(seconds=0.3)(lambda x: gate.wait(20) or x + 1)
     gate.set()
     assert verdict.key == "takes_too_long"
-    assert verdict.message.endswith("But it did not obey and is still running: restart the kernel.")
+    assert verdict.message.endswith("But that did not succeed, and it is still running: restart the kernel.")
 
 
 @posix

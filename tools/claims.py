@@ -39,8 +39,8 @@ freedom), for ratios of logarithms, for runs that fail Newcombe's interval of th
 whole interval lies where the rule wants it, *does not hold* where none of it does, and is *undecided at this scale*
 otherwise, or where the data sets disagree. A star marks what survives Holm's correction for all tests together.
 (CIFAR-10 is here a copy of it in JPEG, at 29.6 dB; what one more copying costs, the [study](../study/README.md) has
-measured.) A caveat is a further estimand. An identity is shown to within rounding; of a fact one witness is enough. Each time
-the notebook runs, the claim is measured again, and fails if it contradicts the record.
+measured.) A caveat is a further estimand. An identity is shown to within rounding; of a fact one witness is enough.
+Each time the notebook runs, the claim is measured again, and fails if it contradicts the record.
 
 **At which rates.** Where arms are trained and compared, each is at its own best rate, from a grid on training pictures
 of CIFAR-10 that were held out; the card has the grid. On the stand-in the rates are the same, unless a grid there, on

@@ -132,7 +132,7 @@ def _after_hours(slug: str) -> str:
     known = study.verdicts()
     if slug not in known["claims"]:
         questions = ", ".join(dict.fromkeys(question for question, _ in about))
-        return f"<p><strong>After hours of training:</strong> the study has yet to answer “{questions}”.</p>"
+        return f"<p><strong>After hours:</strong> the study has yet to answer its question “{questions}”.</p>"
     answers = [known["estimands"][question][name] for question, name in about]
     what = f"{answers[0]['what']}: " if len(answers) == 1 else ""  # of several, the table below says of what each is
     said = _by_rule((escape(_after(each)), each["rule"], False) for each in answers)

@@ -210,7 +210,7 @@ def _stopped(exercise: Task, outcome: limits.Outcome) -> tuple[str, str]:
     if isinstance(error, limits.TimeUp):
         message = f"Your code was stopped after {exercise.code.seconds:g} seconds: does a loop never end?{line}"
         if outcome.unstoppable:
-            message += "\nBut it did not obey and is still running: restart the kernel."
+            message += "\nBut that did not succeed, and it is still running: restart the kernel."
         return "takes_too_long", message
     if isinstance(error, MemoryError):
         asked = f" ({words(error)})" if words(error) else ""
