@@ -74,7 +74,7 @@ def decks_page(root, lessons):
     missing = (
         ""
         if (decks / "index.html").exists() and given
-        else ("\nWhat has no link here was not there when this site was made: `make slides`, `make handouts`.\n")
+        else "\nWhat has no link here was not there when this site was made: `make slides`, `make handouts`.\n"
     )
     return (
         "# Slides and handouts\n\nA deck is a page that needs no network: → goes on, S opens the speaker's view, O"
