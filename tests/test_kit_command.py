@@ -41,7 +41,7 @@ def test_the_shell_gets_the_status_and_question_marks_for_signs_that_it_does_not
         ([], "given: nothing"),
         (["utils.layers"], "package.module:Layer"),
         (["no_such_package:Layer"], "cannot import 'no_such_package'"),
-        (["utils.layers:__doc__"], "no class and no factory"),
+        (["utils.layers:__doc__"], "neither a class nor a factory"),
         (["torch.nn:BatchNorm2d", "--only", "epsilon"], "no probe 'epsilon'"),
         (["torch.nn:BatchNorm2d", "--channels", "many"], "--channels"),
         (["torch.nn:BatchNorm2d", "--channels", "0"], "at least 1; given: 0"),
