@@ -3,18 +3,22 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from study.plan import Plan, Record, best_rate, estimands_of
 from study.text import STEPS
-from utils.claims.verdicts import Judged, judged, together
+from utils.claims.estimates import shift
+from utils.claims.verdicts import UNDECIDED, Judged, judged, of_interval, p_value, survive, together
 from utils.claims.words import Estimand
 from utils.files import atomic_file
-from utils.study import of_role, values
+from utils.study import GUESSING, of_role, values
 from utils.tables import markdown_table
 
 __all__ = ["found", "markdown", "store"]
+
+BROKEN = 1.5 * GUESSING  # a final run that ends below has broken down, or never began to learn
 
 
 def _runs(plan: Plan, records: Mapping[str, Record], arm: str, role: str) -> list[Record] | None:
@@ -27,7 +31,13 @@ def _runs(plan: Plan, records: Mapping[str, Record], arm: str, role: str) -> lis
     return searched + last if rate is not None and len(last) >= settings["seeds"] else None
 
 
-def _judged(plan: Plan, records: Mapping[str, Record], estimand: Estimand, value: str, role: str) -> Judged | None:
+def _judged(
+    plan: Plan, records: Mapping[str, Record], estimand: Estimand, value: str, role: str
+) -> tuple[Judged, str] | None:
+    """The verdict, and in words which runs broke down; None if some are missing.
+
+    A difference of two arms of which some runs broke down is judged by ranks.
+    """
     runs = {arm: _runs(plan, records, arm, role) for arm in estimand.arms}
     if None in runs.values():
         return None
@@ -36,7 +46,21 @@ def _judged(plan: Plan, records: Mapping[str, Record], estimand: Estimand, value
             f"the runs of {', '.join(runs)} were made with different pictures ({', '.join(sorted(seen))}, by `pixels` "
             "in their records), and cannot be compared: delete those of one kind"
         )
-    return judged(estimand, {arm: values(found, arm, value, role) for arm, found in runs.items()})
+    arms = {arm: values(found, arm, value, role) for arm, found in runs.items()}
+    broken = {}
+    for arm, found in runs.items():
+        ends = [record["test"] for record in of_role(found, arm, role)]
+        if lost := sum(end < BROKEN for end in ends):
+            broken[arm] = f"{lost} of {len(ends)} runs of {arm} broke down"
+    if not broken or value == "usable rate":
+        return judged(estimand, arms), ""
+    said = "; ".join(broken.values())
+    if sorted(estimand.arms.values()) != [-1, 1]:  # no interval is known for such a sum
+        return replace(judged(estimand, arms), verdict=UNDECIDED), f" ({said}: not decided)"
+    first, second = (arms[arm] for arm in sorted(estimand.arms, key=estimand.arms.get, reverse=True))
+    by_ranks = shift(*(row.reshape(len(row), -1).mean(1) for row in (first, second)))
+    verdict = of_interval((by_ranks.low, by_ranks.high), estimand.holds)
+    return Judged(estimand, by_ranks, verdict), f" (by ranks: {said})"
 
 
 def _length(settings: Mapping[str, Any]) -> str:
@@ -45,7 +69,9 @@ def _length(settings: Mapping[str, Any]) -> str:
 
 
 def _alike(once: Judged, twice: Judged) -> bool:
-    """Whether two independent estimates may be of one effect."""
+    """Whether two estimates may be of one effect; roughly, for they share seeds and pictures. By ranks: they overlap."""
+    if math.isnan(once.found.error) or math.isnan(twice.found.error):
+        return once.found.low <= twice.found.high and twice.found.low <= once.found.high
     return abs(once.found.value - twice.found.value) <= 2 * math.hypot(once.found.error, twice.found.error)
 
 
@@ -54,25 +80,36 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
 
     Returns:
         "estimands": question → slug → what was compared, the rule, the effect as text and as numbers, the verdict, the
-        length of the runs, and `lasts`, whether the effect at twice the epochs may be the same (None: not tried);
+        length of the runs, the effect at `twice` the epochs, and `lasts`, whether it may be the same (None: not tried);
+        `star`: the verdict survives Holm's correction for all estimands that are known;
         "claims": slug → the verdict, of claims all of whose estimands are known.
     """
     estimands: dict[str, dict[str, Any]] = {}
+    p: dict[tuple[str, str], float] = {}  # of those that are decided
     about: dict[str, list[str | None]] = {}
     for question, asked in plan.questions.items():
         for slug, estimand in estimands_of(asked).items():
             given = asked["estimands"][slug]
-            once, twice = (_judged(plan, records, estimand, given.get("value", "test"), r) for r in ("final", "twice"))
+            roles = ("final", "twice")
+            both = [_judged(plan, records, estimand, given.get("value", "test"), role) for role in roles]
+            (once, aside), (twice, later) = (each or (None, "") for each in both)
             for claim in given.get("claims", []):
                 about.setdefault(claim, []).append(once.verdict if once else None)
             if once is not None:
+                if once.verdict != UNDECIDED:
+                    p[question, slug] = p_value(once)
                 value, low, high = (float(f"{x:.4g}") for x in (once.found.value, once.found.low, once.found.high))
                 estimands.setdefault(question, {})[slug] = {
-                    "what": estimand.what, "rule": estimand.rule, "text": once.text, "verdict": once.verdict,
+                    "what": estimand.what, "rule": estimand.rule, "text": once.text + aside, "verdict": once.verdict,
                     "value": value, "low": low, "high": high, "claims": given.get("claims", []),
                     "length": _length(plan.arms[max(estimand.arms, key=lambda arm: plan.arms[arm]["epochs"])]),
+                    "twice": None if twice is None else twice.text + later,
                     "lasts": None if twice is None else _alike(once, twice),
                 }  # fmt: skip
+    surviving = survive(p, sum(map(len, estimands.values())))
+    for question, answers in estimands.items():
+        for slug, answer in answers.items():
+            answer["star"] = (question, slug) in surviving
     claims = {slug: together(verdicts) for slug, verdicts in about.items() if None not in verdicts}
     return {"estimands": estimands, "claims": claims}
 
@@ -85,14 +122,23 @@ def store(known: Mapping[str, Any], path: Path) -> None:
 
 def markdown(plan: Plan, known: Mapping[str, Any]) -> str:
     """The questions and their answers, a section each."""
-    parts = []
+    made = [answer for answers in known["estimands"].values() for answer in answers.values()]
+    decided, starred = sum(each["verdict"] != UNDECIDED for each in made), sum(each["star"] for each in made)
+    parts = [
+        f"Of {len(made)} comparisons {decided} are decided; {starred} of these verdicts, with a star, survive Holm's "
+        f"correction for {len(made)} tests."
+    ]
     for question, asked in plan.questions.items():
         rows = []
         for slug, estimand in estimands_of(asked).items():
             answer = known["estimands"].get(question, {}).get(slug)
-            lasts = {True: "yes", False: "no", None: "not tried"}[answer["lasts"]] if answer else ""
-            rows.append([estimand.what, estimand.rule, answer["text"] if answer else "not run yet",
-                         answer["verdict"] if answer else "", lasts])  # fmt: skip
-        header = ["compared", "holds if", "found", "verdict", "also at twice the epochs"]
+            if answer is None:
+                rows.append([estimand.what, estimand.rule, "not run yet", "", ""])
+                continue
+            twice = "not tried" if answer["twice"] is None else answer["twice"]
+            differs = " (another effect)" if answer["lasts"] is False else ""
+            verdict = answer["verdict"] + " *" * answer["star"]
+            rows.append([estimand.what, estimand.rule, answer["text"], verdict, twice + differs])
+        header = ["compared", "holds if", "found", "verdict", "at twice the epochs"]
         parts.append(f"### {asked['asks']}\n\n{markdown_table(header, rows)}")
     return "\n\n".join(parts)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from utils.claims.estimates import estimate
-from utils.claims.verdicts import HOLDS, NOT, UNDECIDED, Judged, of_interval, p_value, power, together
+from utils.claims.estimates import estimate, shift
+from utils.claims.verdicts import HOLDS, NOT, UNDECIDED, Judged, of_interval, p_value, power, survive, together
 from utils.claims.words import Estimand
 
 INF = math.inf
@@ -31,6 +31,25 @@ def judged(holds, arms, **more) -> Judged:
 
 
 # --- the estimate, against SciPy's
+
+
+def test_a_shift_by_ranks_inverts_mann_and_whitneys_exact_test():
+    random = np.random.default_rng(0)
+    a, b = random.normal(1, 1, 5), np.append(random.normal(0, 2, 4), -9)
+    found = shift(a, b)
+    assert found.value == pytest.approx(np.median(np.subtract.outer(a, b)))
+    for edge, inwards in (found.low, 1e-6), (found.high, -1e-6):
+        outside, inside = (
+            stats.mannwhitneyu(a - by, b, method="exact").pvalue for by in (edge - inwards, edge + inwards)
+        )
+        assert outside < 0.05 < inside
+    assert shift(a[:3], b[:3]).interval(0.95) == (-INF, INF)  # twenty orders are too few
+
+
+def test_the_smallest_p_must_survive_all_tests_and_the_next_one_less():
+    assert survive({"a": 0.009, "b": 0.012, "c": 0.03}, 5) == {"a", "b"}
+    assert survive({"a": 0.012, "b": 0.001}, 6) == {"b"}
+    assert survive({}, 3) == set()
 
 
 def test_two_arms_of_seeds_give_welchs_interval():

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "GUESSING",
     "PLAN",
     "RECORDS",
     "STUDY",
@@ -36,6 +37,7 @@ TIERS = {  # which machines it is for → its plan, and the folder of its record
 }
 PLAN, RECORDS = TIERS["hours"]
 VALUES = {"test", "training", "gap", "curve", "usable rate"}  # what `values` can take of a run
+GUESSING = 0.1  # the accuracy of a network that gives the same answer to every picture
 USABLE = 0.5  # of the best accuracy: a rate that ends above is usable
 
 Record = Mapping[str, Any]  # what a run left behind
@@ -106,14 +108,16 @@ def values(records: Iterable[Record], arm: str, value: str = "test", role: str =
     if value == "training":
         return np.array([record["training"] for record in found])
     if value == "curve":
-        return np.array([np.mean(record["validation"] or [0.1]) for record in found])
+        return np.array([np.mean(record["validation"] or [GUESSING]) for record in found])
     return np.array([right_answers(record) for record in found])
 
 
 def _usable_rates(searched: Iterable[Record]) -> np.ndarray:
     scores: dict[int, dict[float, float]] = {}
     for record in searched:
-        scores.setdefault(record["seed"], {})[record["rate"]] = 0.0 if record["stopped"] else record["validation"][-1]
+        scores.setdefault(record["seed"], {})[record["rate"]] = (
+            GUESSING if record["stopped"] else record["validation"][-1]
+        )
     found = []
     for of_seed in scores.values():
         rates, ends = np.array(sorted(of_seed)), np.array([of_seed[rate] for rate in sorted(of_seed)])

@@ -9,7 +9,7 @@ from utils import lessons, study
 from utils.claims.card import VERDICTS, badge, verdict
 from utils.claims.made import Claim, claim_of
 from utils.claims.records import DATA_SETS
-from utils.claims.verdicts import HOLDS, LEVEL, NOT, power
+from utils.claims.verdicts import HOLDS, LEVEL, NOT, power, survive
 from utils.claims.words import KINDS, VALUES
 from utils.tables import Markup, html_table, markdown_table
 
@@ -118,13 +118,7 @@ def page(made: Claim) -> str:
 def holm(claims: Iterable[Claim]) -> set[str]:
     """The slugs of the decided claims that survive the correction for all measured ones (Holm, 1979)."""
     measured = [c for c in claims if c.words.kind == "measured" and c.arms]
-    found = sorted((c.p, c.words.slug) for c in measured if c.verdict in (HOLDS, NOT))
-    surviving = set()
-    for place, (p, slug) in enumerate(found):
-        if p > (1 - LEVEL) / (len(measured) - place):
-            break
-        surviving.add(slug)
-    return surviving
+    return survive({c.words.slug: c.p for c in measured if c.verdict in (HOLDS, NOT)}, len(measured))
 
 
 def collect(before: str = "100") -> list[Claim]:

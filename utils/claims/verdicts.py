@@ -11,7 +11,7 @@ from utils.claims.estimates import LEVEL, Estimate, estimate, paired
 from utils.claims.words import VALUES, Estimand, Words
 
 __all__ = ["HOLDS", "NOT", "OPEN", "UNDECIDED", "Judged", "judge", "judged", "of_interval", "p_value", "power",
-           "together"]  # fmt: skip
+           "survive", "together"]  # fmt: skip
 
 HOLDS, NOT, UNDECIDED, OPEN = "holds", "does not hold", "undecided at this scale", "open"
 
@@ -93,6 +93,16 @@ def p_value(judged: Judged) -> float:
         reached = of_interval(judged.found.interval(middle), judged.estimand.holds) == judged.verdict
         low, high = (middle, high) if reached else (low, middle)
     return 1 - low
+
+
+def survive(decided: Mapping[str, float], tests: int) -> set[str]:
+    """Which verdicts survive the correction for so many tests (Holm, 1979). Given: name → p of the decided ones."""
+    surviving = set()
+    for place, name in enumerate(sorted(decided, key=decided.get)):
+        if decided[name] > (1 - LEVEL) / (tests - place):
+            break
+        surviving.add(name)
+    return surviving
 
 
 def power(judged: Judged) -> float:
