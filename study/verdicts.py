@@ -69,7 +69,7 @@ def _length(settings: Mapping[str, Any]) -> str:
 
 
 def _alike(once: Judged, twice: Judged) -> bool:
-    """Whether two estimates may be of one effect; roughly, for they share seeds and pictures. By ranks: they overlap."""
+    """Whether two estimates may be of one effect; roughly, for they share seeds and pictures. By ranks: overlap."""
     if math.isnan(once.found.error) or math.isnan(twice.found.error):
         return once.found.low <= twice.found.high and twice.found.low <= once.found.high
     return abs(once.found.value - twice.found.value) <= 2 * math.hypot(once.found.error, twice.found.error)

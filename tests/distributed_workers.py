@@ -82,6 +82,7 @@ def refusals() -> dict[str, str]:
     refused("eps", SyncBatchNorm2d(2, eps=1e-5 * (1 + rank)), x)
     refused("momentum", SyncBatchNorm2d(2, momentum=None if rank else 0.1), x)
     refused("affine", SyncBatchNorm2d(2, affine=not rank), x)
+    refused("bias", SyncBatchNorm2d(2, bias=not rank), x)
     refused("tracking", SyncBatchNorm2d(2, track_running_stats=bool(rank)), x)
     refused("type", SyncBatchNorm2d(2), x.double() if rank else x)
     refused("one value", SyncBatchNorm2d(2), torch.ones(1 - rank, 2))
@@ -90,6 +91,12 @@ def refusals() -> dict[str, str]:
     if rank == 0:  # alone: nothing is exchanged
         refused("evaluation", SyncBatchNorm2d(2).eval(), x)
     return said
+
+
+def evaluate_alone(x: Tensor) -> Tensor | None:
+    """The first process evaluates without running statistics; the others have gone by then."""
+    layer = SyncBatchNorm2d(x.shape[1], track_running_stats=False, dtype=x.dtype).eval()
+    return layer(x).detach() if dist.get_rank() == 0 else None
 
 
 def grouped(groups: list[list[int]], x: Tensor) -> Tensor:

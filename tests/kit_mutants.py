@@ -1560,35 +1560,6 @@ MUTANTS = [
            "eps and momentum are stored in each other's attribute.", "options"),
 ]
 
-EQUIVALENT = [
-    (Mutant("rsqrt", 0, ("scale = torch.sqrt(var + self.eps)", "y = centred / scale"),
-            ("scale = torch.rsqrt(var + self.eps)", "y = centred * scale"),
-            "Multiplies by the reciprocal root instead of dividing by the root.", "formula"),
-     "the same number up to rounding in the last place"),
-    (Mutant("centred_twice", 0, "centred = h - mean",
-            "centred = h - mean\n"
-            "        centred = centred - centred.mean(axes, keepdim=True) if batch_stats else centred",
-            "In training the batch is centred twice.", "formula"),
-     "the mean of a centred batch is zero and centring is a projection, so output and gradients stay the same"),
-    (Mutant("shifted_var", 0, _VAR, "var = h.var(axes, unbiased=False, keepdim=True)",
-            "The variance is computed by Tensor.var instead of step by step.", "formula"),
-     "Tensor.var subtracts the mean too; only rounding differs"),
-    (Mutant("projection_of_centred_gradient", 2, "along = normed * (g * normed).mean(axes, keepdim=True)",
-            "along = normed * ((g - g.mean(axes, keepdim=True)) * normed).mean(axes, keepdim=True)",
-            "The variance term of the backward pass uses the centred gradient.", "gradient"),
-     "the normalised values sum to zero, so the mean of the gradient drops out of the product"),
-    (Mutant("stats_differentiable", 2, "        ctx.mark_non_differentiable(output[1], output[2])\n", "",
-            "Mean and variance are not marked as non-differentiable.", "gradient"),
-     "they are only read by _remember, under no_grad, and never leave the layer"),
-    (Mutant("detached_before_update", 0, _KEEP, "self._remember(x, mean.detach().flatten(), var.detach().flatten())",
-            "The statistics are detached before the update.", "running"),
-     "_remember already runs under no_grad"),
-    (Mutant("update_by_lerp", 0, _RM, "self.running_mean.lerp_(mean.to(self.running_mean.dtype), factor)",
-            "The running mean is updated by lerp_.", "running"),
-     "lerp_ computes the same weighted mean up to rounding"),
-]
-
-
 _serial = itertools.count()
 
 

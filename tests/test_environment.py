@@ -164,16 +164,6 @@ def test_the_table_as_html():
     assert set(parsed.tags) == {"table", "tbody", "tr", "th", "td"}, "what was found cannot smuggle in tags"
 
 
-def test_the_mismatch_in_the_notebook(modules):
-    modules(torchvision=RuntimeError("operator torchvision::nms does not exist"))
-    checks = check_environment()
-    check = failed(checks)
-    row = Rows(checks._repr_html_()).rows[2]
-    assert row == [check.question, "✗ not ready", check.found, check.remedy]
-    line = repr(checks).splitlines()[2]
-    assert all(part in line for part in row)
-
-
 def test_without_torch_the_device_is_a_failed_check_and_nothing_is_raised():
     code = "import sys; sys.modules['torch'] = None; from utils.environment import check_environment as c; print(c())"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -19,7 +19,7 @@ import torch
 from claim_lessons import displayed
 
 from utils import lessons
-from utils.exercises import check, examine
+from utils.exercises import examine
 from utils.exercises.definitions import Answers, Choice, Number, Task, of_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -172,13 +172,3 @@ def test_the_inputs_are_the_same_every_time(slug):
     again = TASKS[slug].code.cases()
     assert list(first) == list(again)
     assert repr(first) == repr(again)
-
-
-def test_a_check_shows_one_card():
-    with displayed() as outputs:
-        check("three-times-as-bright", 3)
-    [output] = outputs
-    assert output.metadata["exercise"]["key"] == "scale_of_the_convolution"
-    assert "✘ not right yet" in output.data["text/html"]
-    assert "Hint 1 of 3" in output.data["text/html"]
-    assert output.data["text/plain"].startswith("Exercise 2.1: not right yet.\nThreefold")

@@ -408,16 +408,6 @@ def test_there_are_settings_where_the_plain_network_wins(browser):
 
 
 @pytest.mark.browser
-def test_how_fast_it_is(browser, record_property):
-    """Reported, not asserted: pytest -s tests/test_live.py -k fast"""
-    with opened(browser) as page:
-        speed = steps_a_second(page)
-        record_property("steps a second", speed)
-        print(f"\n{speed:.0f} steps a second")
-        assert speed > 0
-
-
-@pytest.mark.browser
 def test_the_still_is_what_the_page_computes(browser):
     text = PAGE.read_text("utf-8")
     written = re.search(r"without normalization (\d+)\s%, with it (\d+)\s%", text).groups()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from utils.layers import ConvLayer, FirstBatchNorm2d
+from utils.layers import FirstBatchNorm2d
 from utils.models import ConvNet, initialize
 
 quick = settings(max_examples=25, deadline=None)
@@ -33,18 +33,6 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 # --- the network -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("depth", "widths", "counts"),
-    [(5, (16, 32, 64), (1, 2, 2)), (20, (16, 32, 64), (6, 7, 7)), (50, (4, 5, 6), (16, 17, 17)), (4, (8,), (4,))],
-)
-def test_the_layers_of_each_stage(depth, widths, counts):
-    model = ConvNet(depth, widths)
-    assert all(isinstance(layer, ConvLayer) for layer in model.layers)
-    assert [out for _, out, _ in plan(model)] == [
-        width for width, count in zip(widths, counts, strict=True) for _ in range(count)
-    ]
-
-
 @quick
 @given(widths=st.lists(st.integers(1, 6), min_size=1, max_size=4), more=st.integers(0, 9), norm=st.booleans())
 def test_any_depth_and_widths(widths, more, norm):
@@ -56,7 +44,7 @@ def test_any_depth_and_widths(widths, more, norm):
     assert [s for _, _, s in layers].count(2) == len(widths)
     starts = [k for k, (_, _, s) in enumerate(layers) if s == 2]
     counts = [end - start for start, end in zip(starts, [*starts[1:], depth], strict=True)]
-    assert [layers[k][1] for k in starts] == widths
+    assert [out for _, out, _ in layers] == [w for w, c in zip(widths, counts, strict=True) for _ in range(c)]
     assert max(counts) - min(counts) <= 1
     assert counts == sorted(counts), "what is left over goes to the later stages"
     assert all(layer.conv.kernel_size == (3, 3) for layer in model.layers)

@@ -448,14 +448,6 @@ def test_the_cockpit(pair, drawn):
         assert (top.get_xlim(), top.get_ylim()) == (bottom.get_xlim(), bottom.get_ylim()), "a pair shares its axes"
 
 
-def test_the_layer_in_the_cockpit_is_the_last(pair, figures):
-    plots.cockpit(*pair, slug=SLUG)
-    ax = figures[0].axes[1]
-    assert ax.get_title() == f"values of layer {DEPTH}"
-    shares = pair[0].histogram[:, -1].T
-    np.testing.assert_allclose(ax.images[0].get_array().compressed(), np.log10(shares[shares > 0]), rtol=1e-6)
-
-
 def test_bars(figures):
     groups = {"plain": [0.25, 0.35, 0.3], "normalized": [0.6, 0.7]}
     plots.bars(groups, kinds=[WITHOUT, WITH], ylabel="accuracy", slug=SLUG, reference=(0.1, "chance"))

@@ -619,14 +619,6 @@ def test_a_deck_without_a_network(browser, folder, path):
 
 @pytest.mark.browser
 @needs_assets
-def test_formulas_are_typeset(browser, folder):
-    with deck_browser.Deck(browser, deck_of(folder, "what_must_the_gradient_know")) as deck:
-        assert deck.formulas() > 20
-        assert deck.page.evaluate("document.querySelectorAll('.slides .MathJax').length") == deck.formulas()
-
-
-@pytest.mark.browser
-@needs_assets
 def test_the_speakers_view(browser, folder):
     with deck_browser.Deck(browser, deck_of(folder, "what_does_it_do_to_a_network")) as deck:
         deck.page.evaluate("Reveal.slide(5)")

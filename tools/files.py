@@ -1,11 +1,12 @@
 """How a tool writes a text: the old file stays whole until the new one is complete; parts of pages; package folders."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 from utils.files import atomic_file
 
-__all__ = ["between_markers", "package", "write"]
+__all__ = ["between_markers", "copy", "package", "write"]
 
 
 def write(text: str, path: Path) -> None:
@@ -30,6 +31,15 @@ def between_markers(page: Path, begin: str, end: str, text: str) -> str:
     if not (first and last) or old.count(begin) + old.count(end) > 2:
         raise ValueError(f"{page.name} needs {begin} and {end}, once each and in this order")
     return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file, or a folder with all that is in it, into what is there; OSError if that cannot be done."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, target)
 
 
 def package(name: str, extra: str) -> Path:

@@ -20,7 +20,7 @@ import nbformat
 
 from tools import site_board, site_home, site_pages, touch
 from tools.calling import call
-from tools.files import package, write
+from tools.files import copy, package, write
 from tools.run import select
 from tools.site_links import PAGES, Links
 from tools.site_notebooks import staged
@@ -77,14 +77,6 @@ def still(root):
 def figures():
     """The figures that one can touch, name → the HTML that embeds one in a notebook's page."""
     return {name: embed(name, "../_static/touch") for name in THINGS}
-
-
-def copy(source, target):
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
-    else:
-        shutil.copyfile(source, target)
 
 
 def stage(root, folder):

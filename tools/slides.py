@@ -23,7 +23,7 @@ from tools.calling import call
 from tools.deck_motif import motif
 from tools.deck_scales import STAR
 from tools.decks import COURSE, cut
-from tools.files import package
+from tools.files import copy, package
 from tools.run import select
 from tools.slide_texts import DeckError
 
@@ -51,11 +51,7 @@ def copy_assets(folder):
         source, target = package(brings, "slides") / place, folder / name
         shutil.rmtree(target, ignore_errors=True)
         for part in parts:
-            (target / part).parent.mkdir(parents=True, exist_ok=True)
-            if (source / part).is_dir():
-                shutil.copytree(source / part, target / part)
-            else:
-                shutil.copyfile(source / part, target / part)
+            copy(source / part, target / part)
     shutil.rmtree(folder / "fonts", ignore_errors=True)
     shutil.copytree(
         FONTS, folder / "fonts", ignore=lambda _, names: [n for n in names if not n.endswith(("ttf", "txt"))]

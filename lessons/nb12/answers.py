@@ -93,7 +93,7 @@ ANSWERS = {
             ("mean_forgotten", forgot_the_mean),
             ("roots", standard_deviations),
             ("wrong_values", of_the_mean_square),
-            ("unusable", a_number),
+            ("wrong_shape", a_number),
         ],
     ),
     "dropout-to-the-end": Answers(

@@ -108,7 +108,7 @@ ANSWERS = {
             ("whole", all_of_it),
             ("wrong_values", mean_of_means),
             ("wrong_values", centred_only),
-            ("unusable", the_last),
+            ("wrong_shape", the_last),
         ],
     ),
 }

@@ -67,19 +67,12 @@ def heal(
 @torch.no_grad()
 def with_biased_variances(net: nn.Module, given: list[Tensor]) -> None:
     """As they normalize the batch."""
-    counts = []
-
-    def count(norm: nn.Module, inputs: tuple, _: Tensor) -> None:
-        counts.append((norm, inputs[0].numel() / inputs[0].shape[1]))
-
-    hooks = [norm.register_forward_hook(count) for norm in net.modules() if isinstance(norm, nn.BatchNorm2d)]
     heal(net, given)
-    for hook in hooks:
-        hook.remove()
-    for norm in {norm for norm, _ in counts}:
-        each = [count for of, count in counts if of is norm]
-        if len(set(each)) == 1:
-            norm.running_var *= (each[0] - 1) / each[0]
+    if len({len(pictures) for pictures in given}) == 1:
+        norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm, places in zip(norms, (25, 9), strict=True):  # of `spoiled`
+            values = len(given[0]) * places
+            norm.running_var *= (values - 1) / values
 
 
 @torch.no_grad()
@@ -138,13 +131,14 @@ def masked_norm(
     correction: int = 0,
     axes=(0,),
     padding=0.0,
+    outside: bool = False,
 ) -> Tensor:
     """A right answer, and by its options some wrong ones."""
     rows = x.permute(0, 2, 3, 1)
     values = rows[there]
     mean, var = values.mean(axes), values.var(axes, correction=correction)
     y = torch.zeros_like(rows) + padding * beta
-    y[there] = gamma * (values - mean) / (var + eps).sqrt() + beta
+    y[there] = gamma * (values - mean) / (var.sqrt() + eps if outside else (var + eps).sqrt()) + beta
     return y.permute(0, 3, 1, 2)
 
 
@@ -169,14 +163,6 @@ def divided_by_all(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: f
     mean = clean.mean((0, 2, 3), keepdim=True)
     var = torch.where(mask, (clean - mean) ** 2, 0.0).mean((0, 2, 3), keepdim=True)
     return torch.where(mask, gamma[:, None, None] * (clean - mean) / (var + eps).sqrt() + beta[:, None, None], 0.0)
-
-
-def eps_outside(x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> Tensor:
-    values = x.permute(0, 2, 3, 1)[there]
-    mean, std = values.mean(0), values.std(0, correction=0)
-    y = x.new_zeros(x.permute(0, 2, 3, 1).shape)
-    y[there] = gamma * (values - mean) / (std + eps) + beta
-    return y.permute(0, 3, 1, 2)
 
 
 def try_masked(answer, x: Tensor, there: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> dict:
@@ -228,7 +214,7 @@ EXERCISES = {
             "each_picture": lambda *given: by_multiplying(*given, axes=(2, 3)),
             "one_mean": lambda *given: masked_norm(*given, axes=(0, 1)),
             "unbiased": lambda *given: masked_norm(*given, correction=1),
-            "eps_outside": eps_outside,
+            "eps_outside": lambda *given: masked_norm(*given, outside=True),
             "padding_shifted": lambda *given: masked_norm(*given, padding=1.0),
             "by_multiplying": by_multiplying,
             "nan_alone": lambda x, *given: by_multiplying(x.nan_to_num(0.0), *given),

@@ -77,13 +77,12 @@ class Place:
     text: str
 
 
-def run(function: Callable[[], Any], seconds: float = 10.0, tensor_bytes: int = TENSOR_BYTES) -> Outcome:
+def run(function: Callable[[], Any], seconds: float = 10.0) -> Outcome:
     """Call a function of the learner's, within limits, from a fixed state; the state of the process stays as it was.
 
     Args:
         function: takes nothing.
         seconds: of wall-clock time.
-        tensor_bytes: the largest tensor that may be made.
 
     Returns:
         The `Outcome`. Nothing that the function raises gets through, but KeyboardInterrupt.
@@ -92,7 +91,7 @@ def run(function: Callable[[], Any], seconds: float = 10.0, tensor_bytes: int = 
 
     def body() -> None:
         try:
-            with TensorLimit(tensor_bytes):
+            with TensorLimit(TENSOR_BYTES):
                 outcome.value = function()
         except KeyboardInterrupt:
             raise

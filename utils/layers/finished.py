@@ -86,36 +86,6 @@ class BatchNorm2d(_BatchNorm):
         self.running_var.mul_(1 - share).add_(var, alpha=share)
 
 
-class BnLayer(nn.Module):
-    """A bias-free convolution, ReLU and batch normalization: the course's layer, finished (notebook 05).
-
-    Args:
-        ni: channels that come in.
-        nf: channels that go out.
-        stride: of the convolution.
-        kernel_size: of the convolution, odd; the padding is half of it, so that with stride 1 the size stays.
-        norm_first: normalize before the ReLU (Ioffe & Szegedy 2015, section 3.2); by default after it, the order the
-            course began with.
-
-    Shape: (N, ni, H, W) → (N, nf, ⌈H / stride⌉, ⌈W / stride⌉).
-
-    Raises:
-        ValueError: an even kernel size.
-    """
-
-    def __init__(self, ni: int, nf: int, stride: int = 2, kernel_size: int = 3, norm_first: bool = False):
-        super().__init__()
-        if kernel_size % 2 == 0:
-            raise ValueError(f"the kernel size must be odd, to have a middle; given: {kernel_size}")
-        self.conv = nn.Conv2d(ni, nf, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)
-        self.norm = BatchNorm2d(nf)
-        self.norm_first = norm_first
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        return F.relu(self.norm(x)) if self.norm_first else self.norm(F.relu(x))
-
-
 class ConvLayer(nn.Module):
     """A convolution and ReLU, with a normalization or none: `BnLayer`'s plain counterpart, same constructor.
 
@@ -147,3 +117,26 @@ class ConvLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
         return F.relu(self.norm(x)) if self.norm_first else self.norm(F.relu(x))
+
+
+class BnLayer(ConvLayer):
+    """A bias-free convolution, ReLU and batch normalization: the course's layer, finished (notebook 05).
+
+    Args:
+        ni: channels that come in.
+        nf: channels that go out.
+        stride: of the convolution.
+        kernel_size: of the convolution, odd; the padding is half of it, so that with stride 1 the size stays.
+        norm_first: normalize before the ReLU (Ioffe & Szegedy 2015, section 3.2); by default after it, the order the
+            course began with.
+
+    Shape: (N, ni, H, W) → (N, nf, ⌈H / stride⌉, ⌈W / stride⌉).
+
+    Raises:
+        ValueError: an even kernel size.
+    """
+
+    def __init__(self, ni: int, nf: int, stride: int = 2, kernel_size: int = 3, norm_first: bool = False):
+        if kernel_size % 2 == 0:
+            raise ValueError(f"the kernel size must be odd, to have a middle; given: {kernel_size}")
+        super().__init__(ni, nf, stride, kernel_size, BatchNorm2d, norm_first)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from utils.lessons import alternative_text
 from utils.plots.lines import NOTE, size_of_type
-from utils.plots.showing import PIXELS, pictures
+from utils.plots.showing import hand_over, pictures
 from utils.plots.style import THEMES, THEORY, WITH, WITHOUT, drawing, look, subplots
 from utils.stats import ActivationStats
 
@@ -111,7 +110,6 @@ def _stairs(edges: np.ndarray, heights: np.ndarray) -> np.ndarray:
 
 def _play(figure: Figure, moving: Sequence[tuple], captions: Sequence[str], slug: str | None) -> None:
     """Display it: for each artist that moves its axes, and for every frame its points in data coordinates."""
-    from IPython.display import display
     from matplotlib import pyplot as plt
 
     name, alt = slug or "figure", alternative_text(slug) if slug else ""
@@ -135,15 +133,8 @@ def _play(figure: Figure, moving: Sequence[tuple], captions: Sequence[str], slug
         '<input type="range" min="0" aria-label="which moment"><output></output></div></div>'
         f'<script>({SCRIPT.read_text("utf-8").strip()})("{name}-moving", {data});</script>'
     )
-    width = round(figure.get_figwidth() * PIXELS)
-    display(
-        {"text/html": html, "image/png": bundle["image/png"], "text/plain": "<moving figure>"},
-        metadata={"image/png": {"alt": alt, "width": width}, "figure": slug or "", "moving": True},
-        raw=True,
-    )
-    if alt:
-        words = f"<details><summary>The figure in words</summary>{escape(alt)}</details>"
-        display({"text/html": words, "text/plain": alt}, raw=True)
+    shown = {"text/html": html, "image/png": bundle["image/png"], "text/plain": "<moving figure>"}
+    hand_over(figure, shown, alt, figure=slug or "", moving=True)
 
 
 def _path(figure: Figure, ax: Axes, points: np.ndarray) -> str:

@@ -17,7 +17,7 @@ from utils.plots.style import THEMES
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PIXELS", "pictures", "show", "theme"]
+__all__ = ["hand_over", "pictures", "show", "theme"]
 
 PIXELS = 60  # of a notebook's column, for an inch
 # JupyterLab shows an SVG as a picture, which follows the colour scheme of the element that it stands in, and leaves it
@@ -39,7 +39,6 @@ def show(figure: Figure, slug: str | None = None) -> None:
     Raises:
         ValueError: no lesson has a figure with this slug.
     """
-    from IPython.display import display
     from matplotlib import pyplot as plt
 
     try:
@@ -47,14 +46,17 @@ def show(figure: Figure, slug: str | None = None) -> None:
         bundle = pictures(figure, slug or "figure")
     finally:
         plt.close(figure)
-    width = round(figure.get_figwidth() * PIXELS)
-    display(
-        {**bundle, "text/plain": "<figure>"},
-        metadata={"image/png": {"alt": alt, "width": width}, "figure": slug or ""},
-        raw=True,
-    )
+    hand_over(figure, {**bundle, "text/plain": "<figure>"}, alt, FOLLOW, figure=slug or "")
+
+
+def hand_over(drawn: Figure, bundle: dict, alt: str, style: str = "", **metadata: object) -> None:
+    """Display a figure's MIME bundle, and under it, folded away, what it shows in words."""
+    from IPython.display import display
+
+    width = round(drawn.get_figwidth() * PIXELS)
+    display(bundle, metadata={"image/png": {"alt": alt, "width": width}, **metadata}, raw=True)
     if alt:
-        words = f"<details><summary>The figure in words</summary>{escape(alt)}</details>{FOLLOW}"
+        words = f"<details><summary>The figure in words</summary>{escape(alt)}</details>{style}"
         display({"text/html": words, "text/plain": alt}, raw=True)
 
 

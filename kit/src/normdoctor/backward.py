@@ -1,7 +1,7 @@
 """The gradients that hand-written backward passes give: the right one, and what goes wrong in it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -72,34 +72,30 @@ def _with(inverse: Callable[[Parts], Tensor]) -> dict[str, Callable[[Parts], Ten
     }
 
 
-def _of_x(rule: Callable[[Parts], Tensor]) -> dict[str, Callable[[Parts], Tensor]]:
-    return {"x": rule}
-
-
 # name → what it does to the gradient of x, of γ, of β; what is not named is right
 RULES: dict[str, dict[str, Callable[[Parts], Tensor]]] = {
-    "γ left out of dx": _of_x(lambda p: _dx(p, gamma=torch.ones_like(p.gamma))),
-    "γ twice in dx": _of_x(lambda p: _dx(p, gamma=p.gamma.square())),
-    "γ without sign in dx": _of_x(lambda p: _dx(p, gamma=p.gamma.abs())),
-    "γ left out of a term": _of_x(lambda p: _dx(p, direction=p.h * p.mean(p.g * p.h))),
-    "σ left out of dx": _of_x(lambda p: _dx(p, inverse=torch.ones_like(p.inverse))),
-    "σ twice in dx": _of_x(lambda p: _dx(p, inverse=p.inverse.square())),
-    "n-1 in a term": _of_x(lambda p: _dx(p, along=p.n / (p.n - 1))),
-    "n-1 in the mean's term": _of_x(lambda p: _dx(p, mean=p.n / (p.n - 1))),
+    "γ left out of dx": {"x": lambda p: _dx(p, gamma=torch.ones_like(p.gamma))},
+    "γ twice in dx": {"x": lambda p: _dx(p, gamma=p.gamma.square())},
+    "γ without sign in dx": {"x": lambda p: _dx(p, gamma=p.gamma.abs())},
+    "γ left out of a term": {"x": lambda p: _dx(p, direction=p.h * p.mean(p.g * p.h))},
+    "σ left out of dx": {"x": lambda p: _dx(p, inverse=torch.ones_like(p.inverse))},
+    "σ twice in dx": {"x": lambda p: _dx(p, inverse=p.inverse.square())},
+    "n-1 in a term": {"x": lambda p: _dx(p, along=p.n / (p.n - 1))},
+    "n-1 in the mean's term": {"x": lambda p: _dx(p, mean=p.n / (p.n - 1))},
     "the unbiased variance": _with(lambda p: (p.var * p.n / (p.n - 1) + p.eps).rsqrt()),
-    "wrong sign of a term": _of_x(lambda p: _dx(p, along=-1.0)),
-    "wrong sign of the mean's term": _of_x(lambda p: _dx(p, mean=-1.0)),
-    "a term twice": _of_x(lambda p: _dx(p, along=2.0)),
-    "a term summed": _of_x(lambda p: _dx(p, along=float(p.n))),
-    "a term from x - μ": _of_x(lambda p: _dx(p, direction=p.off * p.mean(p.g * p.gamma * p.h))),
-    "mean over the batch alone": _of_x(lambda p: _dx(p, centre=(p.g * p.gamma).mean(0, keepdim=True))),
-    "mean over channels too": _of_x(lambda p: _dx(p, centre=(p.g * p.gamma).mean())),
+    "wrong sign of a term": {"x": lambda p: _dx(p, along=-1.0)},
+    "wrong sign of the mean's term": {"x": lambda p: _dx(p, mean=-1.0)},
+    "a term twice": {"x": lambda p: _dx(p, along=2.0)},
+    "a term summed": {"x": lambda p: _dx(p, along=float(p.n))},
+    "a term from x - μ": {"x": lambda p: _dx(p, direction=p.off * p.mean(p.g * p.gamma * p.h))},
+    "mean over the batch alone": {"x": lambda p: _dx(p, centre=(p.g * p.gamma).mean(0, keepdim=True))},
+    "mean over channels too": {"x": lambda p: _dx(p, centre=(p.g * p.gamma).mean())},
     "ε left out": _with(lambda p: p.var.rsqrt()),
     "another ε than forward": _with(lambda p: (p.var + 1e-5).rsqrt()),
-    "dx is zero": _of_x(lambda p: torch.zeros_like(p.g)),
-    "dx is dy": _of_x(lambda p: p.g),
-    "dx is γ dy": _of_x(lambda p: p.g * p.gamma),
-    "dx halved": _of_x(lambda p: _dx(p) / 2),
+    "dx is zero": {"x": lambda p: torch.zeros_like(p.g)},
+    "dx is dy": {"x": lambda p: p.g},
+    "dx is γ dy": {"x": lambda p: p.g * p.gamma},
+    "dx halved": {"x": lambda p: _dx(p) / 2},
     "dγ from x": {"γ": lambda p: p.sum(p.g * p.x)},
     "dγ from x - μ": {"γ": lambda p: p.sum(p.g * p.off)},
     "dγ averaged": {"γ": lambda p: p.mean(p.g * p.h)},
@@ -115,7 +111,7 @@ RULES: dict[str, dict[str, Callable[[Parts], Tensor]]] = {
     "dγ and dβ exchanged": {"γ": lambda p: p.sum(p.g), "β": lambda p: p.sum(p.g * p.h)},
     "all halved": {"x": lambda p: _dx(p) / 2, "γ": lambda p: p.sum(p.g * p.h) / 2},
     "dy clamped": {
-        "x": lambda p: _dx(Parts(p.g.clamp(-1, 1), p.h, p.off, p.x, p.gamma, p.inverse, p.var, p.eps)),
+        "x": lambda p: _dx(replace(p, g=p.g.clamp(-1, 1))),
         "γ": lambda p: p.sum(p.g.clamp(-1, 1) * p.h),
         "β": lambda p: p.sum(p.g.clamp(-1, 1)),
     },
