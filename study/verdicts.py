@@ -125,8 +125,9 @@ def markdown(plan: Plan, known: Mapping[str, Any]) -> str:
     made = [answer for answers in known["estimands"].values() for answer in answers.values()]
     decided, starred = sum(each["verdict"] != UNDECIDED for each in made), sum(each["star"] for each in made)
     parts = [
-        f"Of {len(made)} comparisons {decided} are decided; {starred} of these verdicts, with a star, survive Holm's "
-        f"correction for {len(made)} tests."
+        f"Of the {len(made)} comparisons whose runs are done {decided} are decided. With so many tests chance alone "
+        f"decides a few: {starred} verdicts, with a star, survive a correction for that (Holm's; as comparisons join, "
+        "a star may go)."
     ]
     for question, asked in plan.questions.items():
         rows = []

@@ -419,7 +419,7 @@ def test_a_verdict_waits_for_all_runs_and_twice_the_epochs_are_compared():
     assert "accuracy before the ReLU minus after it | above 1.0 points | 5.0 points" in page
     assert "| holds * | 15.0 points" in page  # it survives a correction for one test
     assert "(another effect)" in page
-    assert page.startswith("Of 1 comparisons 1 are decided; 1 of these")
+    assert page.startswith("Of the 1 comparisons whose runs are done 1 are decided.")
 
 
 def test_arms_of_which_runs_broke_down_are_compared_by_ranks():
