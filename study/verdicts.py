@@ -36,7 +36,7 @@ def _judged(
 ) -> tuple[Judged, str] | None:
     """The verdict, and in words which runs broke down; None if some are missing.
 
-    A difference of two arms of which some runs broke down is judged by ranks.
+    A difference of two arms is judged by ranks if, of one of them, some runs broke down and others learned.
     """
     runs = {arm: _runs(plan, records, arm, role) for arm in estimand.arms}
     if None in runs.values():
@@ -50,7 +50,8 @@ def _judged(
     broken = {}
     for arm, found in runs.items():
         ends = [record["test"] for record in of_role(found, arm, role)]
-        if lost := sum(end < BROKEN for end in ends):
+        lost = sum(end < BROKEN for end in ends)
+        if 0 < lost < len(ends):  # if all did, their mean is what it seems
             broken[arm] = f"{lost} of {len(ends)} runs of {arm} broke down"
     if not broken or value == "usable rate":
         return judged(estimand, arms), ""
