@@ -115,9 +115,8 @@ def values(records: Iterable[Record], arm: str, value: str = "test", role: str =
 def _usable_rates(searched: Iterable[Record]) -> np.ndarray:
     scores: dict[int, dict[float, float]] = {}
     for record in searched:
-        scores.setdefault(record["seed"], {})[record["rate"]] = (
-            GUESSING if record["stopped"] else record["validation"][-1]
-        )
+        end = GUESSING if record["stopped"] else record["validation"][-1]
+        scores.setdefault(record["seed"], {})[record["rate"]] = end
     found = []
     for of_seed in scores.values():
         rates, ends = np.array(sorted(of_seed)), np.array([of_seed[rate] for rate in sorted(of_seed)])

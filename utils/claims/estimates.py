@@ -113,12 +113,11 @@ def shift(first: np.ndarray, second: np.ndarray) -> Estimate:
     """
     differences = np.sort(np.subtract.outer(first, second).ravel())
     n, together = len(first), len(first) + len(second)
-    smaller = sorted(sum(chosen) for chosen in combinations(range(together), n))  # of ranks, if nothing differs
+    sums = [sum(chosen) for chosen in combinations(range(together), n)]  # of the first's ranks, in each possible order
+    orders = np.unique(sums, return_counts=True)[1].cumsum()  # how many have the least sum, one of the two least, ...
 
     def interval(level: float) -> tuple[float, float]:
-        tail = (1 - level) / 2 * len(smaller)
-        counts = np.unique(smaller, return_counts=True)[1]
-        cut = int((counts.cumsum() <= tail).sum())  # so many values of the sum are too small
+        cut = int((orders <= (1 - level) / 2 * len(sums)).sum())  # so many sums are too small
         return (float(differences[cut - 1]), float(differences[-cut])) if cut else (-math.inf, math.inf)
 
     return Estimate(float(np.median(differences)), interval)

@@ -14,7 +14,7 @@ from utils.plots.style import INK, THEMES, THEORY, WITH, at_step, drawing, look,
 
 __all__ = ["bars", "intervals", "matrix"]
 
-LABEL = 34  # letters in a line of a row's label
+LABEL = 44  # letters in a line of a row's label
 STRONGEST = 0.8  # field of a matrix: its number is read on it, dark on light as well as light on dark
 
 
@@ -140,7 +140,7 @@ def intervals(
     looks = ((THEMES[THEORY][0], "D", 2.2, "none", 0.2), (INK, "s", 4.5, INK, -0.2))
     width = 13
     with drawing(width):
-        figure, axes = subplots(1, 1, width, 2.2 + 0.95 * len(rows))
+        figure, axes = subplots(1, 1, width, 1.8 + 0.66 * len(rows))
         ax = axes[0, 0]
         ends = [end for _, _, found in rows for each in found for end in each]
         room = 0.1 * (max(*ends, 0) - min(*ends, 0) or 1)
