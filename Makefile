@@ -28,13 +28,13 @@ help:
 	@echo "make proofs           all tests with their coverage, including those that take long or need a browser"
 	@echo "make run              execute the whole series into build/executed/   (ONLY=03 for one)"
 	@echo "make notebooks        execute it in place, in the form that is committed   (ONLY=03 for one)"
-	@echo "make claims           measure all claims on both data sets, record them, renew their tables   (ARGS=03 for one)"
+	@echo "make claims           measure all claims on both data sets, record them, renew their tables   (ONLY=03 for one)"
 	@echo "make broken           break each claim's experiment on purpose: its verdict must change   (ONLY=03 for one)"
 	@echo "make handouts         the notebooks without solutions and outputs, and the lecturer's copies, into build/"
 	@echo "make slides           a deck of slides from each notebook, which needs no network, into build/slides/   (ONLY=03; PLAN=lecture)"
 	@echo "make site             the course as a website that needs no network, into build/site/"
 	@echo "make bench            measure what is promised to be fast, into build/benchmarks.md   (ONLY=\"layers steps\")"
-	@echo "make study            make what is missing of the long study, for hours; it can be stopped   (ONLY=, TIER=gpu, SCHEDULER=tcp://…)"
+	@echo "make study            make what is missing of the long study, for hours; it can be stopped   (ONLY=, SEEDS=, TIER=gpu, SCHEDULER=tcp://…)"
 	@echo "make study-check      train the first epoch of three of its records once more, and compare"
 	@echo "make notebook         lay a new lesson, notebook and folder   (NAME=\"Does it help?\")"
 	@echo "make move             give a notebook another number, in its name, links and texts   (FROM=09 TO=10)"
@@ -74,7 +74,7 @@ notebooks:
 	$(TOOL) claims
 
 claims:
-	$(TOOL) claims --record $(ARGS)
+	$(TOOL) claims --record $(ARGS) $(ONLY)
 
 broken:
 	$(TOOL) broken $(ONLY)

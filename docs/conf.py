@@ -1,6 +1,6 @@
 """How Sphinx builds the site; `make site` stages its pages in build/site-src and runs it (tools/site.py).
 
-One setting is for whoever publishes a copy: REPOSITORY, which the links to Colab, Binder and the forms lead to. On
+One setting is for whoever publishes a copy: REPOSITORY, which the links to Binder and the forms lead to. On
 GitHub it sets itself.
 """
 

@@ -28,17 +28,19 @@ class Sent:
     def __init__(self, client: Client, run: Run, folder: Path):
         self.run, self.folder, self.returncode = run, folder, None
         given = (run.tier, run.arm, run.role, run.rate, run.seed)
-        self.future = client.submit(one.record_of, *given, key=f"{run.name} {code()}", pure=False)
+        self.future = client.submit(
+            one.record_elsewhere, *given, code(), records.pixels_in(folder), key=f"{run.name} {code()}", pure=False
+        )
 
     def poll(self) -> int | None:
-        """None while it runs; 0 once its record is written; 1 if it failed."""
+        """None while it runs; 0 once its record is written; else, as a process of its own would end."""
         if self.returncode is None and self.future.done():
             try:
                 records.write(self.run, self.future.result(), self.folder)
                 self.returncode = 0
-            except Exception as error:  # the run's own, whatever it was, or a record from another version
+            except Exception as error:  # the run's own, whatever it was, or a worker with another version
                 print(f"[study] {self.run.name}: {error}", file=sys.stderr)
-                self.returncode = 1
+                self.returncode = one.HOPELESS if isinstance(error, records.OtherPictures) else 1
             self.future.release()
         return self.returncode
 

@@ -9,11 +9,11 @@ import torch
 
 from study import records
 from study.plan import Run, load_plan
-from study.training import pixels_of, train
-from utils.data import load
+from study.training import code, pixels_of, train
+from utils.data import DataError, load
 from utils.training import pick_device
 
-__all__ = ["HOPELESS", "main", "record_of"]
+__all__ = ["HOPELESS", "main", "record_elsewhere", "record_of"]
 
 HOPELESS = 3  # the exit status that says: whatever is begun after this will fail in the same way
 
@@ -32,6 +32,21 @@ def record_of(tier: str, arm: str, role: str, rate: float, seed: int) -> dict[st
     return train(run, data, pick_device())
 
 
+def record_elsewhere(
+    tier: str, arm: str, role: str, rate: float, seed: int, version: str, pixels: frozenset[str]
+) -> dict[str, Any]:
+    """`record_of` on another machine, which first asks whether its course and its pictures are those of who sent it.
+
+    Raises:
+        ValueError: they are not. OSError: as `record_of`.
+    """
+    if version != code():
+        raise ValueError("another version of the course is here: use the same one on all machines")
+    if pixels and load_plan(tier).arms[arm]["text"] is False and (here := pixels_of(load(verbose=False))) not in pixels:
+        raise records.OtherPictures(f"the pictures here ({here}) are not those of the records")
+    return record_of(tier, arm, role, rate, seed)
+
+
 def main(folder: str, tier: str, arm: str, role: str, rate: str, seed: str) -> None:
     """Make a run, and write its record; arguments as text. Errors as `record_of` and `records.write` have them."""
     run = Run(arm, role, float(rate), int(seed), load_plan(tier).arms[arm], tier)
@@ -45,6 +60,6 @@ def main(folder: str, tier: str, arm: str, role: str, rate: str, seed: str) -> N
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except (OSError, records.OtherPictures) as problem:  # the next run would meet it, too
+    except (OSError, DataError, records.OtherPictures) as problem:  # the next run would meet it, too
         print(f"[study] {problem}", file=sys.stderr)
         sys.exit(HOPELESS)

@@ -10,7 +10,7 @@ from study.training import code
 from utils.files import atomic_file
 from utils.study import RECORDS, read_all
 
-__all__ = ["RECORDS", "OtherPictures", "fits_plan", "of_plan", "read_all", "refuse_others", "write"]
+__all__ = ["RECORDS", "OtherPictures", "fits_plan", "of_plan", "pixels_in", "read_all", "refuse_others", "write"]
 
 
 class OtherPictures(ValueError):
@@ -34,14 +34,19 @@ def write(run: Run, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:
     return target
 
 
+def pixels_in(folder: Path) -> frozenset[str]:
+    """Of which pictures the records in a folder are, by their hashes."""
+    kept = [record for record in read_all(folder).values() if record.get("data") != "text"]
+    return frozenset(record["pixels"] for record in kept if "pixels" in record)
+
+
 def refuse_others(pixels: str, folder: Path) -> None:
     """OtherPictures if the records in a folder are of others than those with this hash."""
-    kept = [record for record in read_all(folder).values() if record.get("data") != "text"]
-    seen = {record["pixels"] for record in kept if "pixels" in record}
+    seen = pixels_in(folder)
     if seen and pixels not in seen:
         raise OtherPictures(
             f"the records in {folder} are of other pictures ({', '.join(sorted(seen))}) than those here ({pixels}), "
-            "and cannot be compared with new ones: use those pictures, or another folder"
+            "and cannot be compared: use those pictures, or a folder of your own (--records FOLDER)"
         )
 
 

@@ -15,7 +15,7 @@ def isolated(monkeypatch, tmp_path):
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
     monkeypatch.delenv("COURSE_DATA", raising=False)
     monkeypatch.setattr(loading, "default_folder", lambda: tmp_path / "default")
-    monkeypatch.setattr(download, "reachable", lambda: False)
+    monkeypatch.setattr(download, "unreachable", lambda: "no network")
     monkeypatch.setattr(download, "download", lambda folder: pytest.fail("a test tried to download"))
     monkeypatch.setattr(loading, "STAND_IN_SIZE", (60, 20))
 

@@ -204,7 +204,7 @@ def test_read_only_folder(home, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda path, mode: False)  # as root, no permission binds
         goes_on_without_cache(home, "Permission denied", "prepared again every time")
-        patch.setattr(download, "reachable", lambda: True)
+        patch.setattr(download, "unreachable", lambda: "")
         with pytest.warns(DataWarning) as seen:
             d = data.load(home, verbose=False)
         assert len(seen) == 1

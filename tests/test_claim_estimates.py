@@ -44,6 +44,9 @@ def test_a_shift_by_ranks_inverts_mann_and_whitneys_exact_test():
         )
         assert outside < 0.05 < inside
     assert shift(a[:3], b[:3]).interval(0.95) == (-INF, INF)  # twenty orders are too few
+    many = shift(np.arange(20.0) + 5, np.arange(20.0))  # 138 billion orders: they are counted, and not made
+    assert many.value == 5
+    assert many.interval(0.95) == (1, 9)  # U of at most 127, by Mann and Whitney's tables
 
 
 def test_the_smallest_p_must_survive_all_tests_and_the_next_one_less():

@@ -223,7 +223,7 @@ def test_the_data_folder_or_else_the_stand_in_which_says_so(tmp_path, capsys):
     data.load()
     assert capsys.readouterr() == (
         "Stand-in data (not CIFAR-10): 60 training and 20 test images of drawn shapes; "
-        "no internet connection and no copy found; how to get the real one: data/README.md\n"
+        "no copy found, and the server does not answer (no network); how to get the real one: data/README.md\n"
         "CIFAR-10: 20 training and 10 test images (from data/)\n",
         "",
     )

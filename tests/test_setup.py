@@ -52,7 +52,12 @@ def test_an_old_python_gets_one_line(tmp_path):
     assert line.startswith("This course needs Python 3.11 or newer, and /usr/bin/python3 is Python 3.10. ")
     assert setup.complaint((3, 11, 0), "python") == setup.complaint((3, 14, 2), "python") == ""
     assert PROJECT["requires-python"] == KIT["requires-python"] == f">={setup.dotted(setup.OLDEST)}"
-    assert f"Python {setup.dotted(setup.OLDEST)} to {setup.dotted(setup.NEWEST)}" in LOCK
+    supported = f"Python {setup.dotted(setup.OLDEST)} to {setup.dotted(setup.NEWEST)}"
+    assert supported in LOCK
+    for name in ("README.md", "docs/lecturers.md", "tools/archive.py"):
+        assert supported in (ROOT / name).read_text("utf-8"), name
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8")
+    assert all(f'python: "{setup.dotted(version)}"' in workflow for version in (setup.OLDEST, setup.NEWEST))
     text = (ROOT / "tools" / "setup.py").read_text(encoding="ascii")  # what Python 2.7 can parse
     assert not re.search(r"\bf[\"']|->|:=|\bprint\b", text.split('"""', 2)[2])
     assert re.findall(r"^(?:import|from) .*", text, re.MULTILINE) == ["import os", "import sys"]

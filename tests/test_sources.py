@@ -33,7 +33,7 @@ from utils import data
 from utils.data import CLASSES, DataWarning, download, loading, torchvision_files
 
 pytestmark = pytest.mark.usefixtures("isolated")
-real_download, real_reachable = download.download, download.reachable  # the tests replace them
+real_download, real_unreachable = download.download, download.unreachable  # the tests replace them
 
 
 # --- folders of images -----------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def server(monkeypatch):
     files = batch_files()
     archive = tar_of(files)
     trust(monkeypatch, files, archive)
-    monkeypatch.setattr(download, "reachable", lambda: True)
+    monkeypatch.setattr(download, "unreachable", lambda: "")
     monkeypatch.setattr(download, "download", real_download)
 
     def answer_with(answer=None):
@@ -261,7 +261,15 @@ def test_the_probe_is_bounded(monkeypatch):
     waited = []
     monkeypatch.setattr(download, "PROBE_TIMEOUT", 0.2)
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: waited.append(time.sleep(3)))
-    assert real_reachable() is False
+    assert real_unreachable() == "no answer in 0.2 s"
     assert not waited
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Answer(b""))
-    assert real_reachable() is True
+    assert real_unreachable() == ""
+
+
+def test_the_probe_says_why_it_failed(monkeypatch):
+    def refused(*_, **__):
+        raise urllib.error.URLError(ConnectionRefusedError(111, "Connection refused"))
+
+    monkeypatch.setattr(urllib.request, "urlopen", refused)
+    assert "refused" in real_unreachable()

@@ -315,7 +315,7 @@ def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_p
     runs = [Run("bn-20", "final", 0.1, seed, PLAN.arms["bn-20"]) for seed in range(6)]
     begun, said = tmp_path / "begun.txt", []
 
-    def slow(tier, arm, role, rate, seed):  # in the place of training; cloudpickle takes it to the workers
+    def slow(tier, arm, role, rate, seed, *_):  # in the place of training; cloudpickle takes it to the workers
         import time
 
         with open(begun, "a") as file:
@@ -324,7 +324,7 @@ def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_p
         return {"arm": arm, "role": role, "rate": rate, "seed": seed, "settings": settings, "code": version}
 
     settings, version = dict(PLAN.arms["bn-20"]), code()
-    monkeypatch.setattr(one, "record_of", slow)
+    monkeypatch.setattr(one, "record_elsewhere", slow)
     with (
         LocalCluster(n_workers=2, **LOOPBACK) as cluster,
         sender(cluster.scheduler_address) as (begin, jobs),
@@ -372,6 +372,11 @@ def test_the_command_says_what_is_left_and_what_was_found(capsys, tmp_path):
     assert json.loads((tmp_path / "verdicts.json").read_text(encoding="utf-8"))["claims"] == {}
     assert command.main(["odrer"], tiers, tmp_path) == 2
     assert "there are: order" in capsys.readouterr().err
+    mine = tmp_path / "mine"
+    assert command.main(["order", "--list", "--records", str(mine)], tiers, tmp_path / "nowhere") == 0
+    assert "not run yet" in capsys.readouterr().out
+    assert command.main(["--check", "3", "--records", str(mine)], tiers, tmp_path) == 2
+    assert "mine has no records to compare with" in capsys.readouterr().err
     assert command.main(["--tier", "gpu", "--list"], tiers, tmp_path) == 0
     assert "Before the ReLU or after it, in ResNet-18?" in capsys.readouterr().out
 
@@ -490,6 +495,11 @@ def test_a_run_wants_the_pictures_and_is_not_made_twice(tmp_path, monkeypatch, d
     records.write(run, {**kept, "pixels": "0", "data": "CIFAR-10"}, tmp_path)
     with pytest.raises(ValueError, match=r"are of other pictures \(0\) than those here"):
         one.main(str(tmp_path), "hours", "bn-5", "search", "0.3", "0")
+    elsewhere = ("hours", "bn-5", "search", 0.3, 0)
+    with pytest.raises(records.OtherPictures, match="are not those of the records"):
+        one.record_elsewhere(*elsewhere, code(), records.pixels_in(tmp_path))
+    with pytest.raises(ValueError, match="another version of the course is here"):
+        one.record_elsewhere(*elsewhere, "0", records.pixels_in(tmp_path))
     other = {**kept, "settings": {**kept["settings"], "decay": 0.1}}
     (tmp_path / "bn-5" / f"{run.name}.json").write_text(json.dumps(other), encoding="utf-8")
     assert records.of_plan(PLAN, tmp_path) == {}

@@ -238,9 +238,17 @@ def test_names_select_notebooks(series):
     for name in ("00_a", "01_b", "02_c"):
         (folder / f"{name}.ipynb").touch()
     assert [path.stem for path in run.select(folder, ["02", "00"])] == ["00_a", "02_c"]
+    assert [path.stem for path in run.select(folder, ["1"])] == ["01_b"]
     assert len(run.select(folder, [])) == 3
     with pytest.raises(SystemExit, match="no notebook begins with '07'; there are: 00_a, 01_b, 02_c"):
         run.select(folder, ["07"])
+
+
+def test_a_notebook_that_cannot_be_read_is_told_in_one_line(tmp_path):
+    (tmp_path / "00_a.ipynb").write_text("<<<<<<< ours", encoding="utf-8")
+    _, reason = run.run_one(tmp_path / "00_a.ipynb", tmp_path / "out.ipynb", in_place=False)
+    assert reason.startswith("it cannot be read: ")
+    assert "\n" not in reason
 
 
 # --- the tables of claims, and their records

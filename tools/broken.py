@@ -95,6 +95,7 @@ def tried(path):
                 now = Claim(made.words, {name: arms}).verdict
             except ValueError as error:
                 now = f"none, {error}"  # runs that fail where none did are a result, too
+                problem = problem or ("" if "NaN" in now else now)
             yield slug, made.verdict_on(name), now, problem
 
 

@@ -3,7 +3,7 @@
     python -m tools.claims                     the tables in README.md, docs/claims.md and docs/symptoms.md
     python -m tools.claims --record [NAME...]  first runs the notebooks on both data sets, over more seeds than in
                                                class, and records each claim's arms in lessons/nbNN/claims.json
-                                               (`make claims`; ARGS="03 04" for some); an hour on two cores
+                                               (`make claims`; ONLY="03 04" for some); an hour on two cores
 
 A notebook that does not run through keeps its old records. NAME is the beginning of a file's name: 01, or 03_what.
 """

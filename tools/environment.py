@@ -94,12 +94,12 @@ def check_python(newest, version=sys.version_info[:2], find_spec=importlib.util.
     if version > newest:
         raise Failure(
             f"Python {found} is newer than the locked packages support (up to {limit}): install Python {limit}, "
-            f"or name another: PYTHON=/path/to/python{limit} make test"
+            f"or name another: PYTHON=/path/to/python{limit} make lab"
         )
     if missing := [name for name in ("venv", "ensurepip") if find_spec(name) is None]:
         raise Failure(
             f"{sys.executable} comes without {' and '.join(missing)}, so no environment can be made. On Debian and "
-            f"Ubuntu: sudo apt install python{found}-venv. Elsewhere name another: PYTHON=/path/to/python3 make test"
+            f"Ubuntu: sudo apt install python{found}-venv. Elsewhere name another: PYTHON=/path/to/python3 make lab"
         )
 
 

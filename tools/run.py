@@ -155,18 +155,21 @@ def on_stand_in(notebook, folder, timeout):
 def select(folder, names):
     """The notebooks of a folder, in order; only those whose names begin with one of `names`, if there are any.
 
+    A whole number is a notebook's: 3 is that of 03, and 1 not that of 10.
+
     Raises:
         SystemExit: the folder holds no notebook, or none whose name begins so; the text says which there are.
     """
     notebooks = sorted(folder.glob("*.ipynb"))
     if not notebooks:
         raise SystemExit(f"[run] {folder} has no notebooks")
-    for name in names:
-        if not any(path.name.startswith(name) for path in notebooks):
+    starts = {name: f"{int(name):02d}_" if name.isascii() and name.isdigit() else name for name in names}
+    for name, start in starts.items():
+        if not any(path.name.startswith(start) for path in notebooks):
             raise SystemExit(
                 f"[run] no notebook begins with {name!r}; there are: {', '.join(p.stem for p in notebooks)}"
             )
-    return [path for path in notebooks if not names or path.name.startswith(tuple(names))]
+    return [path for path in notebooks if not names or path.name.startswith(tuple(starts.values()))]
 
 
 def run_one(path, target, in_place, timeout=CELL_SECONDS):
@@ -175,7 +178,11 @@ def run_one(path, target, in_place, timeout=CELL_SECONDS):
     Returns:
         (seconds, why it failed); the latter is empty if it ran through.
     """
-    notebook, start = nbformat.read(path, as_version=4), time.monotonic()
+    start = time.monotonic()
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except ValueError as error:
+        return 0.0, f"it cannot be read: {str(error).splitlines()[0][:200]}"
     try:
         if in_place:
             drawn = on_stand_in(notebook, path.parent, timeout)

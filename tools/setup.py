@@ -25,7 +25,7 @@ def complaint(version, executable):
         return ""
     return (
         "This course needs Python " + dotted(OLDEST) + " or newer, and " + executable + " is Python " + dotted(version)
-        + ". Install a newer one (nothing was changed), or name one: PYTHON=/path/to/python3.12 make test"
+        + ". Install a newer one (nothing was changed), or name one: PYTHON=/path/to/python3.12 make lab"
     )  # fmt: skip
 
 

@@ -146,7 +146,7 @@ def badges(links, name):
     binder = f"https://mybinder.org/v2/gh/{links.repository}/{links.branch}?urlpath=lab/tree/notebooks/{name}.ipynb"
     return raw(
         '<p class="run"><span>Run it:</span>'
-        f' <a href="https://colab.research.google.com/github/{where}">Colab</a> <a href="{binder}">Binder</a>'
+        f' <a href="{binder}">Binder</a>'
         f' <a href="https://github.com/{where}">the file</a> <code>make lab ONLY={name[:2]}</code></p>'
     )
 

@@ -5,6 +5,7 @@
     python -m tools.study --list           says what is done and what is left, and makes nothing
     python -m tools.study --tier gpu       the larger plan, study/gpu.toml (`TIER=gpu`)
     python -m tools.study --scheduler tcp://127.0.0.1:8786     shares the runs out over Dask's workers (`SCHEDULER=…`)
+    python -m tools.study --records FOLDER     keeps your own there (of other pictures, say); prints what they say
     python -m tools.study --check 3        trains the first epoch of three records once more, and compares
 
 Killed at any moment, it goes on the next time: a record is whole or not there. At the end, and with --list, it writes
@@ -16,6 +17,7 @@ import contextlib
 import signal
 import sys
 import time
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -23,6 +25,7 @@ from study import check, records, schedule, verdicts
 from study.plan import PlanError, load_plan
 from tools.calling import call
 from tools.files import between_markers, write
+from utils.data import DataError
 from utils.study import STUDY, TIERS, read_all
 
 BEGIN, END = "<!-- answers -->", "<!-- /answers -->"
@@ -35,24 +38,25 @@ def main(arguments, tiers=TIERS, out=STUDY):
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time on this machine (%(default)s)")
     parser.add_argument("--scheduler", help="the address of a Dask scheduler, whose workers make the runs")
     parser.add_argument("--seeds", type=int, help="final runs per arm, instead of the plan's number")
+    parser.add_argument("--records", type=Path, help="a folder of your own for them; what they say is then printed")
     parser.add_argument("--list", action="store_true", help="only say what is done and what is left")
     parser.add_argument("--check", type=int, metavar="N", help="compare the first epoch of N records with a new one")
     options = parser.parse_args(arguments)
-    folder = tiers[options.tier][1]
+    folder = options.records or tiers[options.tier][1]
     try:
         plan = load_plan(options.tier)
         if unknown := sorted(set(options.questions) - plan.questions.keys()):
             raise PlanError(f"no question {', '.join(unknown)}; there are: {', '.join(plan.questions)}")
         done = records.of_plan(plan, folder)
         if options.check is not None:
-            return compare(plan, read_all(folder), options.check)
+            return compare(plan, folder, options.check)
         questions = options.questions or list(plan.questions)
         for question in questions:
             finished, left, seconds = schedule.estimate(plan, [question], done, options.seeds)
             print(f"[study] {question:<12} {finished:4} done, {left:4} left, about {seconds / 3600:5.1f} h of one core")
         failed = 0 if options.list else make(plan, questions, folder, options)
-        tell(plan, records.of_plan(plan, folder), out)
-    except (OSError, ValueError) as error:
+        tell(plan, records.of_plan(plan, folder), None if options.records else out)
+    except (OSError, ValueError, DataError) as error:
         print(f"[study] {error}", file=sys.stderr)
         return 2
     return 1 if failed else 0
@@ -93,8 +97,8 @@ def alone(lock):
 
 
 def tell(plan, done, out):
-    """Write down what the records of the hours' tier say; those of others are told on their machine alone."""
-    if plan.tier != "hours":
+    """Write down what the records of the hours' tier say; others are told on their machine alone."""
+    if plan.tier != "hours" or out is None:
         print(verdicts.markdown(plan, verdicts.found(plan, done)))
         return
     known, page = verdicts.found(plan, done), out / "README.md"
@@ -103,11 +107,16 @@ def tell(plan, done, out):
     write(text, page)
 
 
-def compare(plan, done, count):
+def compare(plan, folder, count):
+    from study.training import pixels_of
     from utils.data import load
 
-    data, wrong = load(), 0
-    for name in check.draw(done, count, seed=int(time.time())):
+    data, done, wrong = load(), read_all(folder), 0
+    records.refuse_others(pixels_of(data), folder)
+    drawn = check.draw(done, count, seed=int(time.time()))
+    if not drawn:
+        raise ValueError(f"{folder} has no records to compare with")
+    for name in drawn:
         if problem := records.fits_plan(done[name], plan):
             wrong += 1
             print(f"[study] {name:<44} {problem}")

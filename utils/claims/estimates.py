@@ -7,7 +7,6 @@ first kind an interval covers other seeds; of the second, other pictures as well
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from scipy.special import ndtri, stdtrit  # scipy.stats would take a second to import
@@ -113,11 +112,14 @@ def shift(first: np.ndarray, second: np.ndarray) -> Estimate:
     """
     differences = np.sort(np.subtract.outer(first, second).ravel())
     n, together = len(first), len(first) + len(second)
-    sums = [sum(chosen) for chosen in combinations(range(together), n)]  # of the first's ranks, in each possible order
-    orders = np.unique(sums, return_counts=True)[1].cumsum()  # how many have the least sum, one of the two least, ...
+    ways = np.zeros((n + 1, n * together + 1))  # in how many ways so many ranks have this sum
+    ways[0, 0] = 1
+    for rank in range(together):
+        ways[1:, rank:] += ways[:-1, : ways.shape[1] - rank]
+    orders = ways[n][ways[n] > 0].cumsum()  # how many have the least sum, one of the two least, ...
 
     def interval(level: float) -> tuple[float, float]:
-        cut = int((orders <= (1 - level) / 2 * len(sums)).sum())  # so many sums are too small
+        cut = int((orders <= (1 - level) / 2 * orders[-1]).sum())  # so many sums are too small
         return (float(differences[cut - 1]), float(differences[-cut])) if cut else (-math.inf, math.inf)
 
     return Estimate(float(np.median(differences)), interval)

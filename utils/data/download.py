@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import threading
 import urllib.request
@@ -13,28 +12,33 @@ from utils.data.torchvision_files import ARCHIVE, checksums
 from utils.files import atomic_file, reason
 from utils.progress import Bar
 
-__all__ = ["download", "reachable"]
+__all__ = ["download", "unreachable"]
 
 PROBE_TIMEOUT = 3.0  # seconds; what having no network may cost
 READ_TIMEOUT = 30.0  # seconds without a single byte before a download counts as broken off
 
 
-def reachable() -> bool:
-    """Whether the server answers within seconds. In a thread, since looking up a name has no time-out of its own."""
+def unreachable() -> str:
+    """Why the server does not answer within seconds, in words; empty if it does.
+
+    In a thread, since looking up a name has no time-out of its own.
+    """
     from torchvision.datasets import CIFAR10
 
-    answers: list[bool] = []
+    answers: list[str] = []
 
     def ask() -> None:
-        with contextlib.suppress(Exception):  # any failure has the same meaning: not now
+        try:
             request = urllib.request.Request(CIFAR10.url, method="HEAD")
             with urllib.request.urlopen(request, timeout=PROBE_TIMEOUT):
-                answers.append(True)
+                answers.append("")
+        except Exception as error:  # urllib, http and ssl each have their own
+            answers.append(reason(error))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PROBE_TIMEOUT)
-    return bool(answers)
+    return answers[0] if answers else f"no answer in {PROBE_TIMEOUT:g} s"
 
 
 def download(data_dir: Path) -> None:

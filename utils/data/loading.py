@@ -105,8 +105,8 @@ def _find_data(data_dir: Path, cifar10_dir: str | os.PathLike[str] | None) -> Im
 
 def _try_download(data_dir: Path, cache: Cache) -> str:
     """Download the archive into data_dir if that is possible; the reason why not, in words, else ""."""
-    if not download.reachable():
-        return "no internet connection and no copy found"
+    if problem := download.unreachable():
+        return f"no copy found, and the server does not answer ({problem})"
     with cache.locked(warn=False) as lock:
         if not lock:  # the stand-in's own cache says so in a warning
             return "no copy found, and data/ cannot be written to"
