@@ -36,7 +36,7 @@ TIERS = {  # which machines it is for → its plan, and the folder of its record
     "gpu": (STUDY / "gpu.toml", STUDY / "records-gpu"),
 }
 PLAN, RECORDS = TIERS["hours"]
-VALUES = {"test", "anew", "training", "gap", "curve", "loss", "usable rate"}  # what `values` can take of a run
+VALUES = {"test", "training", "gap", "curve", "loss", "usable rate"}  # what `values` can take of a run
 GUESSING = 0.1  # the accuracy of a network that gives the same answer to every picture
 USABLE = 0.5  # of the best accuracy: a rate that ends above is usable
 
@@ -94,9 +94,8 @@ def values(records: Iterable[Record], arm: str, value: str = "test", role: str =
     Args:
         records: all there are.
         arm: its slug.
-        value: "test", whether each test picture was right, (seeds, pictures); "anew", the accuracy with statistics that
-            were estimated anew after training, minus that with the running ones, (seeds,); "training", the accuracy on
-            training pictures, (seeds,); "gap", that minus the accuracy on test pictures, (seeds,); "curve", the mean
+        value: "test", whether each test picture was right, (seeds, pictures); "training", the accuracy on training
+            pictures, (seeds,); "gap", that minus the accuracy on test pictures, (seeds,); "curve", the mean
             accuracy on held-out pictures over all epochs, (seeds,); "loss", the mean loss while training, (seeds,);
             "usable rate", of the search, (seeds,): the largest rate that ends above half of the best accuracy on
             held-out pictures, interpolated between the rates that were tried.
@@ -107,8 +106,6 @@ def values(records: Iterable[Record], arm: str, value: str = "test", role: str =
     found = of_role(records, arm, role)
     if value == "gap":
         return np.array([record["training"] - record["test"] for record in found])
-    if value == "anew":
-        return np.array([record["test anew"] - record["test"] for record in found])
     if value == "loss":
         return np.array([np.mean(record["loss"]) for record in found])
     if value == "training":
