@@ -372,6 +372,17 @@ Path(os.environ["COURSE_RECORD"], "slower.json").write_text(json.dumps({"CIFAR-1
         ("'effect = 40' = 'effect = 41'", "STILL GREEN slower: holds; broken: holds", 1),
         ("'effect = 50' = 'effect = 0'", "FAILED      slower: holds; broken: no code cell holds 'effect = 50'", 1),
         ("'Path(os' = 'Path(so'", "FAILED      slower: holds; broken: it did not reach the claim", 1),
+        (
+            """'"20 21' = '"nan 21'""",
+            "red         slower: holds; broken: none, the arm 'with' holds NaN or infinity: "
+            "judge runs that fail by their number (failures)",
+            0,
+        ),
+        (
+            """'"with":' = '"With":'""",
+            "FAILED      slower: holds; broken: none, there is no arm 'with'; there are: without, With",
+            1,
+        ),
     ],
 )
 def test_a_broken_experiment_must_change_the_verdict(project, course, capsys, exchanged, words, status):

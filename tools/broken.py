@@ -95,7 +95,7 @@ def tried(path):
                 now = Claim(made.words, {name: arms}).verdict
             except ValueError as error:
                 now = f"none, {error}"  # runs that fail where none did are a result, too
-                problem = problem or ("" if "NaN" in now else now)
+                problem = problem or ("" if "NaN" in now or "not positive" in now else now)  # or the breakage is wrong
             yield slug, made.verdict_on(name), now, problem
 
 
