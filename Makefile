@@ -95,7 +95,7 @@ study:
 	$(TOOL) study $(if $(TIER),--tier $(TIER)) $(if $(SCHEDULER),--scheduler $(SCHEDULER)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS) $(ONLY)
 
 study-check:
-	$(TOOL) study --check 3
+	$(TOOL) study --check 3 $(if $(TIER),--tier $(TIER)) $(ARGS)
 
 notebook:
 	$(TOOL) lesson new

@@ -1,41 +1,92 @@
-"""Whether records still say what this machine and these versions would: the first epoch of some, once more."""
+"""Whether records still say what this machine and these versions would: the first epoch of some, once more.
+
+On the same make of processor, with the same torch, a run repeats itself to the last digit, and another arm does not.
+Elsewhere sums are rounded otherwise, and at a large rate some tens of steps make as much of it as another seed would:
+there a comparison can only be rough.
+"""
 
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+
 from study.plan import Plan, Record, Run
 from study.training import train
 from utils.data import ImageData
+from utils.machine import processor
 
-__all__ = ["Comparison", "again", "draw"]
+__all__ = ["Comparison", "again", "draw", "made_here"]
 
-ACCURACY = 0.05  # in the validation accuracy after one epoch: another processor sums in another order, and training
-NORM = 0.02  # makes much of it; relative, in the weights' norm
+EXACT = {"loss": 6e-4, "norm": 1e-5, "accuracy": 0}  # relative: a record keeps four digits of the loss
+ROUGH = {"loss": 0.05, "norm": 0.03, "accuracy": 0.15}  # relative, relative, and as it is: what another make may do
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A record's first epoch, then and now: validation accuracy and the weights' norm."""
+    """A record's first epoch, then and now.
+
+    Attributes:
+        name: of the run.
+        exact: whether it was made on this make of processor, with this torch and as many threads.
+        loss: of all parts of a curve that lie in the first epoch, (parts,), then and now.
+        norm, accuracy: of the weights; on held-out pictures; then and now.
+    """
 
     name: str
-    then: tuple[float, float]
-    now: tuple[float, float]
+    exact: bool
+    loss: tuple[np.ndarray, np.ndarray]
+    norm: tuple[float, float]
+    accuracy: tuple[float, float]
 
     @property
     def agrees(self) -> bool:
-        return abs(self.then[0] - self.now[0]) <= ACCURACY and abs(self.now[1] / self.then[1] - 1) <= NORM
+        if self.exact:
+            return all(np.allclose(*getattr(self, name), rtol=near, atol=2e-5) for name, near in EXACT.items())
+        loss = [float(parts.mean()) for parts in self.loss]
+        return (
+            abs(loss[1] / loss[0] - 1) <= ROUGH["loss"]
+            and abs(self.norm[1] / self.norm[0] - 1) <= ROUGH["norm"]
+            and abs(self.accuracy[1] - self.accuracy[0]) <= ROUGH["accuracy"]
+        )
+
+    @property
+    def words(self) -> str:
+        """What came out, for a line of the command."""
+        how = "agrees" if self.agrees else "DIFFERS"
+        loss = (float(parts.mean()) for parts in self.loss)
+        numbers = zip(("loss", "norm", "accuracy"), (tuple(loss), self.norm, self.accuracy), strict=True)
+        said = "; ".join(f"{what} {then:.4g} then, {now:.4g} now" for what, (then, now) in numbers)
+        return f"{how}{'' if self.exact else ' (roughly: another make or torch)'}: {said}"
+
+
+def made_here(record: Record) -> bool:
+    """Whether it was made on this make of processor, with this torch, so that it can be repeated exactly."""
+    there = (record["machine"], record["torch"], record["device"])
+    return there == (processor(), torch.__version__, "cpu")
 
 
 def draw(records: Mapping[str, Record], count: int, seed: int) -> list[str]:
-    """The names of so many records, at random, of runs that went through."""
+    """The names of so many records, at random, of runs that went through; of those made here, if there are enough."""
     names = sorted(name for name, record in records.items() if not record["stopped"] and record["validation"])
+    here = [name for name in names if made_here(records[name])]
+    names = here if len(here) >= count else names
     return random.Random(seed).sample(names, min(count, len(names)))
 
 
 def again(record: Record, plan: Plan, data: ImageData) -> Comparison:
-    """Train the first epoch of a record once more, as the plan has it."""
+    """Train the first epoch of a record once more, as the plan has it.
+
+    Raises:
+        RuntimeError: the device of the record is not here.
+    """
     run = Run(record["arm"], record["role"], record["rate"], record["seed"], plan.arms[record["arm"]])
+    torch.set_num_threads(record["threads"])
     made = train(run, data, record["device"], only=1)
-    pairs = [(each["validation"][0], each["norms"][0]) if each["norms"] else (0.0, 0.0) for each in (record, made)]
-    return Comparison(run.name, *pairs)
+    steps = len(made["loss"])
+    whole = np.array_split(np.arange(record["epochs"] * steps), len(record["loss"]))  # as the record was thinned
+    inside = [part for part in whole if part[-1] < steps]
+    now = np.array([np.mean(made["loss"][part[0] : part[-1] + 1]) for part in inside])
+    norm, accuracy = (tuple((each[name] or [0.0])[0] for each in (record, made)) for name in ("norms", "validation"))
+    return Comparison(run.name, made_here(record), (np.array(record["loss"][: len(now)]), now), norm, accuracy)

@@ -52,16 +52,22 @@ class Sent:
 
 
 @contextmanager
-def sender(address: str) -> Iterator[tuple[Callable[[Run, Path], Sent], int]]:
-    """What sends a run to the cluster at this address ("tcp://127.0.0.1:8786"), and how many it works on at a time.
+def sender(address: str) -> Iterator[tuple[Callable[[Run, Path], Sent], Callable[[], int]]]:
+    """What sends a run to the cluster at this address ("tcp://127.0.0.1:8786"), and how many it can take now.
 
     Raises:
         OSError: nobody answers there, or the cluster has no worker, or one with several threads (two trainings in one
-            process would share torch's random numbers).
+            process would share torch's random numbers), or with another version of the course, or other pictures.
     """
     with Client(address, timeout="10s", set_as_default=False) as client:
         workers = client.nthreads()
         if not workers or max(workers.values()) > 1:
             what = "a worker with several threads" if workers else "no worker"
             raise OSError(f"the cluster at {address} has {what}: start them by `dask worker {address} --nthreads 1`")
-        yield (lambda run, folder: Sent(client, run, folder)), len(workers)
+        here = one.versions_here()
+        others = [worker for worker, there in client.run(one.versions_here, on_error="return").items() if there != here]
+        if others:
+            raise OSError(
+                f"another version of the course, or other pictures, or none, at {', '.join(others)}: end them"
+            )
+        yield (lambda run, folder: Sent(client, run, folder)), lambda: len(client.nthreads())

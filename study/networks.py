@@ -144,7 +144,8 @@ def learning(model: Stack, settings: Mapping[str, Any], seed: int) -> tuple[list
     masks = []
     for weight in weights:
         chosen = torch.rand(weight.flatten(1).shape, generator=generator).topk(2, 1).indices
-        masks.append(torch.zeros_like(weight.flatten(1)).scatter_(1, chosen, 1.0).view_as(weight))
+        mask = torch.zeros_like(weight.flatten(1)).scatter_(1, chosen.to(weight.device), 1.0)
+        masks.append(mask.view_as(weight))
 
     def only_those() -> None:
         for weight, mask in zip(weights, masks, strict=True):

@@ -1,7 +1,11 @@
-"""One run in a process of its own: `python -m study.one FOLDER TIER ARM ROLE RATE SEED`; `make study` starts it."""
+"""One run in a process of its own, which `make study` starts; or somebody who wants one run alone:
+
+python -m study.one FOLDER TIER ARM ROLE RATE SEED        for example: mine hours bn-5 final 0.1 7
+"""
 
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,10 @@ from study.training import code, pixels_of, train
 from utils.data import DataError, load
 from utils.training import pick_device
 
-__all__ = ["HOPELESS", "main", "record_elsewhere", "record_of"]
+__all__ = ["ATTENDED", "HOPELESS", "main", "record_elsewhere", "record_of", "versions_here"]
 
 HOPELESS = 3  # the exit status that says: whatever is begun after this will fail in the same way
+ATTENDED = "attended"  # a last argument: who started this holds its standard input, and it ends when they do
 
 
 def record_of(tier: str, arm: str, role: str, rate: float, seed: int) -> dict[str, Any]:
@@ -30,6 +35,11 @@ def record_of(tier: str, arm: str, role: str, rate: float, seed: int) -> dict[st
     if data.is_stand_in and os.environ.get("COURSE_DATA") != "stand-in":
         raise OSError("CIFAR-10 is not on this machine: see data/README.md")
     return train(run, data, pick_device())
+
+
+def versions_here() -> tuple[str, str]:
+    """Of the course and of the pictures on this machine: hashes. Errors as `utils.data.load` has them."""
+    return code(), pixels_of(load(verbose=False))
 
 
 def record_elsewhere(
@@ -47,6 +57,11 @@ def record_elsewhere(
     return record_of(tier, arm, role, rate, seed)
 
 
+def _end_with_who_started_this() -> None:
+    os.read(0, 1)  # nobody writes to it: this returns when they are gone, killed or not
+    os._exit(1)
+
+
 def main(folder: str, tier: str, arm: str, role: str, rate: str, seed: str) -> None:
     """Make a run, and write its record; arguments as text. Errors as `record_of` and `records.write` have them."""
     run = Run(arm, role, float(rate), int(seed), load_plan(tier).arms[arm], tier)
@@ -58,8 +73,13 @@ def main(folder: str, tier: str, arm: str, role: str, rate: str, seed: str) -> N
 
 
 if __name__ == "__main__":
+    *given, last = sys.argv[1:]
+    if last == ATTENDED:
+        threading.Thread(target=_end_with_who_started_this, daemon=True).start()
+    else:
+        given.append(last)
     try:
-        main(*sys.argv[1:])
+        main(*given)
     except (OSError, DataError, records.OtherPictures) as problem:  # the next run would meet it, too
         print(f"[study] {problem}", file=sys.stderr)
         sys.exit(HOPELESS)

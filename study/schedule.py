@@ -8,13 +8,13 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
-from study.one import HOPELESS
+from study.one import ATTENDED, HOPELESS
 from study.plan import Plan, Record, Run, arms_of, runs_of
 
-__all__ = ["Begun", "due", "estimate", "start", "work"]
+__all__ = ["RUNNING", "Begun", "due", "estimate", "start", "work"]
 
 ROOT = Path(__file__).resolve().parent.parent
-PACE = 20.0  # seconds an epoch, while nothing like it has been run
+RUNNING = ".running"  # in the folder of the records: the names of the runs that are being made, a line each
 
 
 class Begun(Protocol):
@@ -35,17 +35,21 @@ def due(plan: Plan, questions: Sequence[str], done: Mapping[str, Record], seeds:
 
 def estimate(
     plan: Plan, questions: Sequence[str], done: Mapping[str, Record], seeds: int | None = None
-) -> tuple[int, int, float]:
-    """(runs done, runs that will still be needed at least, their seconds on one core, by what like runs took)."""
+) -> tuple[int, int, float, int]:
+    """What is done and what is left.
+
+    Returns:
+        (runs done; runs that will still be needed, at least; the seconds on one core that those take of which another
+        run of the same arm is done; how many the others are).
+    """
     mine = list(dict.fromkeys(arm for question in questions for arm in arms_of(plan.questions[question])))
     finished = [record for record in done.values() if record["arm"] in mine]
     paces: dict[str, list[float]] = {arm: [] for arm in mine}
     for record in finished:
         paces[record["arm"]].append(record["seconds"] / record["epochs"])
-    usual = median(each for pace in paces.values() for each in pace) if finished else PACE
-    left, seconds = 0, 0.0
+    left, seconds, unknown = 0, 0.0, 0
     for arm in mine:
-        settings, pace = plan.arms[arm], median(paces[arm] or [usual])
+        settings = plan.arms[arm]
         roles = [record["role"] for record in finished if record["arm"] == arm]
         finals = settings["seeds"] if seeds is None else seeds
         twice = any(arm in plan.questions[question].get("twice", []) for question in questions)
@@ -55,20 +59,23 @@ def estimate(
         for role, count in wanted.items():
             missing = max(0, count - roles.count(role))
             left += missing
-            seconds += missing * pace * Run(arm, role, 0, 0, settings).epochs
-    return len(finished), left, seconds
+            if paces[arm]:
+                seconds += missing * median(paces[arm]) * Run(arm, role, 0, 0, settings).epochs
+            else:
+                unknown += missing
+    return len(finished), left, seconds, unknown
 
 
 def start(run: Run, folder: Path) -> subprocess.Popen:
     """A process that makes one run and writes its record."""
-    given = (str(folder), run.tier, run.arm, run.role, repr(run.rate), str(run.seed))
-    return subprocess.Popen([sys.executable, "-m", "study.one", *given], cwd=ROOT)
+    given = (str(folder), run.tier, run.arm, run.role, repr(run.rate), str(run.seed), ATTENDED)
+    return subprocess.Popen([sys.executable, "-m", "study.one", *given], cwd=ROOT, stdin=subprocess.PIPE)
 
 
 def work(
     find: Callable[[], list[Run]],
     folder: Path,
-    jobs: int = 2,
+    jobs: int | Callable[[], int] = 2,
     say: Callable[[str], None] = print,
     begin: Callable[[Run, Path], Begun] = start,
 ) -> int:
@@ -77,7 +84,7 @@ def work(
     Args:
         find: what is due now, the most urgent first.
         folder: where the records go.
-        jobs: runs at a time; a run that wants two threads waits until two are free.
+        jobs: runs at a time, or what says so (a cluster grows); a run that wants two threads waits until two are free.
         begin: starts a run.
 
     Returns:
@@ -101,16 +108,20 @@ def work(
             waiting = [run for run in find() if run.name not in running and run.name not in failed] if free else []
             waiting = [] if hopeless else waiting
             busy = sum(run.settings["threads"] for run, _, _ in running.values())
+            most = jobs() if callable(jobs) else jobs
             for run in waiting:
-                if running and busy + run.settings["threads"] > jobs:
+                if running and busy + run.settings["threads"] > most:
                     break
                 running[run.name] = (run, begin(run, folder), time.monotonic())
                 busy += run.settings["threads"]
+            if free:
+                (folder / RUNNING).write_text("".join(f"{name}\n" for name in running), "utf-8")
             free = False
             if not running:
                 return len(failed)
             time.sleep(0.2)
     finally:  # interrupted: what is half done is done again another time
+        (folder / RUNNING).unlink(missing_ok=True)
         for _, begun, _ in running.values():
             begun.terminate()
             begun.wait()

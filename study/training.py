@@ -63,7 +63,7 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
         run: which.
         data: of which the last of the training pictures are held out; a tenth, at most `HELD_OUT`.
         device: where.
-        only: so many epochs of it, for a comparison with its record; None for all.
+        only: so many epochs of it, for a comparison with its record, and the loss of each step; None for all.
 
     Returns:
         A record, plain data: arm, role, rate, seed, epochs, settings; `loss`, thinned; `validation` after each epoch;
@@ -75,9 +75,10 @@ def train(run: Run, data: ImageData, device: torch.device | str = "cpu", only: i
     start = time.process_time()
     torch.manual_seed(run.seed)
     found = learn(run, device, only) if run.settings["text"] else _pictures(run, data, device, only)
+    loss = _thinned(found["loss"]) if only is None else found["loss"].tolist()
     record = {
         "arm": run.arm, "role": run.role, "rate": run.rate, "seed": run.seed, "epochs": run.epochs, **found,
-        "loss": _thinned(found["loss"]), "training": round(float(found["training"]), 5),
+        "loss": loss, "training": round(float(found["training"]), 5),
         "settings": dict(run.settings), "code": code(), "device": str(device), "threads": torch.get_num_threads(),
         "machine": processor(), "torch": torch.__version__,
     }  # fmt: skip

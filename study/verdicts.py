@@ -10,18 +10,19 @@ from typing import Any
 from study.plan import Plan, Record, best_rate, estimands_of
 from study.text import STEPS
 from utils.claims.estimates import shift
-from utils.claims.verdicts import UNDECIDED, Judged, judged, of_interval, p_value, survive, together
+from utils.claims.verdicts import UNDECIDED, Judged, judged, of_interval, p_value, power, survive, together
 from utils.claims.words import Estimand
 from utils.files import atomic_file
 from utils.study import GUESSING, of_role, values
 from utils.tables import markdown_table
+from utils.touch.recorded import in_words
 
-__all__ = ["found", "markdown", "store"]
+__all__ = ["arms_table", "found", "markdown", "runs_at_best", "store"]
 
 BROKEN = 1.5 * GUESSING  # a final run that ends below has broken down, or never began to learn
 
 
-def _runs(plan: Plan, records: Mapping[str, Record], arm: str, role: str) -> list[Record] | None:
+def runs_at_best(plan: Plan, records: Mapping[str, Record], arm: str, role: str) -> list[Record] | None:
     """The search of an arm and its runs at the best rate; None if some are missing."""
     settings, every = plan.arms[arm], list(records.values())
     chosen = settings["rate_of"] or arm
@@ -38,7 +39,7 @@ def _judged(
 
     A difference of two arms is judged by ranks if, of one of them, some runs broke down and others learned.
     """
-    runs = {arm: _runs(plan, records, arm, role) for arm in estimand.arms}
+    runs = {arm: runs_at_best(plan, records, arm, role) for arm in estimand.arms}
     if None in runs.values():
         return None
     if len(seen := {record["pixels"] for found in runs.values() for record in found if "pixels" in record}) > 1:
@@ -82,7 +83,8 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
     Returns:
         "estimands": question → slug → what was compared, the rule, the effect as text and as numbers, the verdict, the
         length of the runs, the effect at `twice` the epochs, and `lasts`, whether it may be the same (None: not tried);
-        `star`: the verdict survives Holm's correction for all estimands that are known;
+        `power`, as a claim's, None by ranks; `star`: the verdict survives Holm's correction for all estimands that are
+        known; a question that is a reproduction has no verdicts, "", and is not counted;
         "claims": slug → the verdict, of claims all of whose estimands are known.
     """
     estimands: dict[str, dict[str, Any]] = {}
@@ -97,17 +99,20 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
             for claim in given.get("claims", []):
                 about.setdefault(claim, []).append(once.verdict if once else None)
             if once is not None:
-                if once.verdict != UNDECIDED:
+                verdict = "" if asked.get("reproduction") else once.verdict
+                if verdict not in ("", UNDECIDED):
                     p[question, slug] = p_value(once)
+                chance = power(once)
                 value, low, high = (float(f"{x:.4g}") for x in (once.found.value, once.found.low, once.found.high))
                 estimands.setdefault(question, {})[slug] = {
-                    "what": estimand.what, "rule": estimand.rule, "text": once.text + aside, "verdict": once.verdict,
+                    "what": estimand.what, "rule": estimand.rule, "text": once.text + aside, "verdict": verdict,
                     "value": value, "low": low, "high": high, "claims": given.get("claims", []),
                     "length": _length(plan.arms[max(estimand.arms, key=lambda arm: plan.arms[arm]["epochs"])]),
                     "twice": None if twice is None else twice.text + later,
                     "lasts": None if twice is None else _alike(once, twice),
+                    "power": None if math.isnan(chance) else round(chance, 2),
                 }  # fmt: skip
-    surviving = survive(p, sum(map(len, estimands.values())))
+    surviving = survive(p, sum(answer["verdict"] != "" for found in estimands.values() for answer in found.values()))
     for question, answers in estimands.items():
         for slug, answer in answers.items():
             answer["star"] = (question, slug) in surviving
@@ -123,7 +128,7 @@ def store(known: Mapping[str, Any], path: Path) -> None:
 
 def markdown(plan: Plan, known: Mapping[str, Any]) -> str:
     """The questions and their answers, a section each."""
-    made = [answer for answers in known["estimands"].values() for answer in answers.values()]
+    made = [answer for answers in known["estimands"].values() for answer in answers.values() if answer["verdict"]]
     decided, starred = sum(each["verdict"] != UNDECIDED for each in made), sum(each["star"] for each in made)
     parts = [
         f"Of the {len(made)} comparisons whose runs are done {decided} are decided. With so many tests chance alone "
@@ -139,8 +144,31 @@ def markdown(plan: Plan, known: Mapping[str, Any]) -> str:
                 continue
             twice = "not tried" if answer["twice"] is None else answer["twice"]
             differs = " (another effect)" if answer["lasts"] is False else ""
-            verdict = answer["verdict"] + " *" * answer["star"]
+            verdict = (answer["verdict"] or "a reproduction: none") + " *" * answer["star"]
+            if answer["verdict"] == UNDECIDED and answer["power"] is not None:
+                verdict += f" (power {answer['power']:.2f})"
             rows.append([estimand.what, estimand.rule, answer["text"], verdict, twice + differs])
         header = ["compared", "holds if", "found", "verdict", "at twice the epochs"]
-        parts.append(f"### {asked['asks']}\n\n{markdown_table(header, rows)}")
+        published = f"\n\nPublished: {asked['published']}" if "published" in asked else ""
+        parts.append(f"### {asked['asks']}\n\n{markdown_table(header, rows)}{published}")
     return "\n\n".join(parts)
+
+
+def arms_table(plan: Plan, records: Mapping[str, Record]) -> str:
+    """Each arm that has been run: in words, the rate it was given, and how its runs ended."""
+    rows = []
+    for arm, settings in plan.arms.items():
+        mine = [record for record in records.values() if record["arm"] == arm]
+        final = of_role(mine, arm, "final")
+        if not final:
+            continue
+        ends, training = ([100 * record[name] for record in final] for name in ("test", "training"))
+        broken = sum(record["test"] < BROKEN for record in final)
+        rows.append([
+            f"`{arm}`", in_words(settings), f"{final[0]['rate']:g}", len(of_role(mine, arm, "search")), len(final),
+            f"{sum(ends) / len(ends):.1f} [{min(ends):.1f}, {max(ends):.1f}]", f"{sum(training) / len(training):.1f}",
+            broken or "", f"{sum(record['seconds'] for record in mine) / 60:.0f}",
+        ])  # fmt: skip
+    header = ["arm", "what it is", "rate", "runs of the search", "final runs", "% right of the test [lowest, highest]",
+              "of training pictures", "broke down", "core-minutes"]  # fmt: skip
+    return markdown_table(header, [[str(cell) for cell in row] for row in rows])

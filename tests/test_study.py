@@ -15,6 +15,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from claim_nulls import null_rate
 from distributed import LocalCluster
 from filelock import FileLock
 from torch import nn
@@ -23,7 +24,7 @@ from study import check, one, records, schedule, verdicts
 from study.cluster import sender
 from study.networks import Block, build, learning, start_by_data
 from study.normalizations import Ghosts, Renorm, norm_layer
-from study.plan import PlanError, Run, arms_of, best_rate, load_plan, runs_of
+from study.plan import PlanError, Run, arms_of, best_rate, estimands_of, load_plan, runs_of
 from study.text import NORMS, Model, read_text
 from study.training import _estimate_statistics, _parts, code, recompressed, train
 from tools import study as command
@@ -37,6 +38,7 @@ LOOPBACK = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": N
 PLAN, PLAN_FILE = load_plan(), study.PLAN
 SMALL = {"widths": [2, 2, 4], "depth": 5, "epochs": 1, "batch": 10, "steps": 0, "threads": 1}
 PLANS = (PLAN, load_plan("gpu"))
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 each_arm = pytest.mark.parametrize(
     ("plan", "arm"), [pytest.param(plan, arm, id=f"{plan.tier}-{arm}") for plan in PLANS for arm in plan.arms]
 )
@@ -141,10 +143,11 @@ def test_an_arm_may_take_another_arms_best_rate_and_searches_for_none():
 
 
 @pytest.mark.proof
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
 @each_arm
-def test_every_arm_trains_and_leaves_a_whole_record(plan, arm, data, monkeypatch):
+def test_every_arm_trains_and_leaves_a_whole_record(plan, arm, data, device, monkeypatch):
     monkeypatch.setattr("study.text.STEPS", 3)
-    record = train(small(arm, plan=plan), data)
+    record = train(small(arm, plan=plan), data, device)
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record["stopped"] is None
     assert len(record["validation"]) == len(record["norms"]) == 1
@@ -243,11 +246,12 @@ def test_ghosts_are_batches_of_their_own_and_renorm_is_evaluation_with_the_batch
     assert gradient.mean((0, 2, 3)).abs().max() < 1e-4 < gradient.abs().max()  # as behind the batch's own statistics
 
 
-def test_two_weights_a_channel_learn_and_no_others(data):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+def test_two_weights_a_channel_learn_and_no_others(device):
     run = small("random-two-a-channel", plan=PLANS[1])
-    model = build(run.settings, 0)
+    model = build(run.settings, 0).to(device)
     parameters, between = learning(model, run.settings, 0)
-    model(torch.randn(8, 3, 32, 32)).square().sum().backward()
+    model(torch.randn(8, 3, 32, 32, device=device)).square().sum().backward()
     between()
     for weight in parameters:
         assert ((weight.grad != 0).flatten(1).sum(1) <= 2).all()
@@ -329,7 +333,7 @@ def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_p
         LocalCluster(n_workers=2, **LOOPBACK) as cluster,
         sender(cluster.scheduler_address) as (begin, jobs),
     ):
-        assert jobs == 2
+        assert jobs() == 2
 
         def say(line):
             said.append(line)
@@ -358,16 +362,26 @@ def test_a_first_epoch_is_made_again_and_a_record_of_another_is_told(data, monke
     run = small("bn-20", epochs=2)
     record = {**train(run, data), "settings": dict(run.settings)}
     plan = SimpleNamespace(arms={"bn-20": run.settings})
-    assert check.again(record, plan, data).agrees
-    assert not check.again({**record, "norms": [2 * each for each in record["norms"]]}, plan, data).agrees
+    assert (found := check.again(record, plan, data)).agrees
+    assert found.exact
+    assert len(found.loss[1]) == len(record["loss"]) / 2
+    changes = ({"norm_first": False}, {"warmup": 0.0}, {"pixels": "unit"}, {"decay_of": "none"}, {"augment": False})
+    for change in changes:
+        other = SimpleNamespace(arms={"bn-20": {**run.settings, **change}})
+        assert not check.again(record, other, data).agrees, change
+    elsewhere = {**record, "machine": "another"}
+    assert "agrees (roughly" in check.again(elsewhere, plan, data).words
+    assert not check.again({**elsewhere, "norms": [2 * each for each in record["norms"]]}, plan, data).agrees
     assert check.draw({"a": record, "b": {**record, "stopped": "Stopped."}}, 5, 0) == ["a"]
+    assert check.draw({"a": record, "c": elsewhere}, 1, 0) == ["a"]
 
 
 def test_the_command_says_what_is_left_and_what_was_found(capsys, tmp_path):
     tiers = {"hours": (PLAN_FILE, tmp_path / "records"), "gpu": (None, tmp_path / "others")}
-    (tmp_path / "README.md").write_text(f"{command.BEGIN}old{command.END}", encoding="utf-8")
+    page = "".join([command.BEGIN, "old", command.END, *command.ARMS])
+    (tmp_path / "README.md").write_text(page, encoding="utf-8")
     assert command.main(["order", "--list"], tiers, tmp_path) == 0
-    assert "order           0 done,   48 left" in capsys.readouterr().out
+    assert "order           0 done,   48 left: 48 of arms of which no run is done yet" in capsys.readouterr().out
     assert "not run yet" in (tmp_path / "README.md").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "verdicts.json").read_text(encoding="utf-8"))["claims"] == {}
     assert command.main(["odrer"], tiers, tmp_path) == 2
@@ -480,6 +494,46 @@ def test_statistics_are_estimated_as_in_evaluation_without_noise(data):
     assert seen == pytest.approx([1] * len(seen), abs=0.15)
 
 
+@pytest.mark.proof
+def test_nothing_lets_an_effect_of_the_study_pass_that_is_not_there():
+    """As of the claims: over draws from the records, of all comparisons that are done and are not by ranks."""
+    stored, asked = records.read_all(), 0
+    for question, answers in study.verdicts()["estimands"].items():
+        for slug, estimand in estimands_of(PLAN.questions[question]).items():
+            value = PLAN.questions[question]["estimands"][slug].get("value", "test")
+            if slug not in answers or "by ranks" in answers[slug]["text"] or value == "usable rate":
+                continue
+            runs = {arm: verdicts.runs_at_best(PLAN, stored, arm, "final") for arm in estimand.arms}
+            arms = {arm: study.values(found, arm, value) for arm, found in runs.items()}
+            arms = {arm: rows[:, ::20] if rows.ndim == 2 else rows for arm, rows in arms.items()}
+            rate = null_rate(estimand, arms, draws=400)
+            assert rate <= 0.025 + 3 * (0.025 * 0.975 / 400) ** 0.5, f"{question}, {slug}: {rate:.1%}"
+            asked += 1
+    assert asked > 30
+
+
+@pytest.mark.proof
+def test_a_run_is_begun_killed_begun_again_and_leaves_a_record(tmp_path, monkeypatch):
+    """By the real door, on the stand-in; and nothing goes on when who started it is gone."""
+    for name in ("CIFAR10_DIR", "CIFAR10_ARCHIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COURSE_DATA", "stand-in")
+    run = Run("bn-5", "search", 0.1, 0, PLAN.arms["bn-5"])
+    for end in (lambda begun: begun.terminate(), lambda begun: begun.stdin.close()):
+        begun = schedule.start(run, tmp_path)
+        with pytest.raises(subprocess.TimeoutExpired):
+            begun.wait(timeout=4)
+        end(begun)
+        assert begun.wait(timeout=30) != 0
+        assert records.read_all(tmp_path) == {}
+    assert schedule.work(lambda: [] if records.read_all(tmp_path) else [run], tmp_path, 1, lambda text: None) == 0
+    [(name, record)] = records.read_all(tmp_path).items()
+    assert (name, record["epochs"], len(record["validation"])) == (run.name, 10, 10)
+    assert record["validation"][-1] > 2 * study.GUESSING
+    assert "test" not in record
+    assert not (tmp_path / schedule.RUNNING).exists()
+
+
 def test_a_run_wants_the_pictures_and_is_not_made_twice(tmp_path, monkeypatch, data):
     monkeypatch.setattr(one, "load", lambda verbose: data)
     monkeypatch.delenv("COURSE_DATA", raising=False)
@@ -550,6 +604,7 @@ def test_the_stored_records_fit_the_plan_and_yield_the_stored_verdicts():
     assert study.verdicts() == verdicts.found(PLAN, stored), "run `make study ARGS=--list`"
     page = (schedule.ROOT / "study" / "README.md").read_text(encoding="utf-8")
     assert verdicts.markdown(PLAN, study.verdicts()) in page, "run `make study ARGS=--list`"
+    assert verdicts.arms_table(PLAN, stored) in page, "run `make study ARGS=--list`"
     problems = {name: problem for name, record in stored.items() if (problem := records.fits_plan(record, PLAN))}
     assert not problems
     assert all(np.isfinite(record["seconds"]) for record in stored.values())

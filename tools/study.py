@@ -29,6 +29,7 @@ from utils.data import DataError
 from utils.study import STUDY, TIERS, read_all
 
 BEGIN, END = "<!-- answers -->", "<!-- /answers -->"
+ARMS = "<!-- arms -->", "<!-- /arms -->"
 
 
 def main(arguments, tiers=TIERS, out=STUDY):
@@ -51,9 +52,13 @@ def main(arguments, tiers=TIERS, out=STUDY):
         if options.check is not None:
             return compare(plan, folder, options.check)
         questions = options.questions or list(plan.questions)
-        for question in questions:
-            finished, left, seconds = schedule.estimate(plan, [question], done, options.seeds)
-            print(f"[study] {question:<12} {finished:4} done, {left:4} left, about {seconds / 3600:5.1f} h of one core")
+        for name, some in [*((question, [question]) for question in questions), ("together", questions)]:
+            finished, left, seconds, unknown = schedule.estimate(plan, some, done, options.seeds)
+            times = [f"about {seconds / 3600:.1f} h of one core"] if left > unknown else []
+            times += [f"{unknown} of arms of which no run is done yet"] if unknown else []
+            print(f"[study] {name:<12} {finished:4} done, {left:4} left{': ' if times else ''}{', and '.join(times)}")
+        if options.list and (names := running(folder)):
+            print(f"[study] running: {', '.join(names)}")
         failed = 0 if options.list else make(plan, questions, folder, options)
         tell(plan, records.of_plan(plan, folder), None if options.records else out)
     except (OSError, ValueError, DataError) as error:
@@ -96,35 +101,55 @@ def alone(lock):
         lock.release()
 
 
+def running(folder):
+    """The names of the runs that another `make study` is making in this folder."""
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        with lock:
+            return []  # nobody is at work, whatever somebody who was killed has left
+    except (OSError, Timeout):
+        path = folder / schedule.RUNNING
+        return path.read_text("utf-8").split() if path.exists() else []
+
+
 def tell(plan, done, out):
     """Write down what the records of the hours' tier say; others are told on their machine alone."""
     if plan.tier != "hours" or out is None:
         print(verdicts.markdown(plan, verdicts.found(plan, done)))
         return
     known, page = verdicts.found(plan, done), out / "README.md"
-    text = between_markers(page, BEGIN, END, verdicts.markdown(plan, known))
     verdicts.store(known, out / "verdicts.json")
-    write(text, page)
+    write(between_markers(page, BEGIN, END, verdicts.markdown(plan, known)), page)
+    write(between_markers(page, *ARMS, verdicts.arms_table(plan, done)), page)
 
 
 def compare(plan, folder, count):
+    import torch
+
     from study.training import pixels_of
     from utils.data import load
 
     data, done, wrong = load(), read_all(folder), 0
     records.refuse_others(pixels_of(data), folder)
-    drawn = check.draw(done, count, seed=int(time.time()))
+    seed = int(time.time())
+    drawn = check.draw(done, count, seed)
     if not drawn:
         raise ValueError(f"{folder} has no records to compare with")
+    torches = sorted({record["torch"] for record in done.values()})
+    print(f"[study] drawn by seed {seed}; the records are of torch {', '.join(torches)}, here is {torch.__version__}")
     for name in drawn:
         if problem := records.fits_plan(done[name], plan):
             wrong += 1
             print(f"[study] {name:<44} {problem}")
             continue
-        found = check.again(done[name], plan, data)
+        try:
+            found = check.again(done[name], plan, data)
+        except RuntimeError as error:  # a device that is not here
+            raise ValueError(f"{name} cannot be made again here: {error}") from error
         wrong += not found.agrees
-        numbers = ", ".join(f"{a:.4g} then, {b:.4g} now" for a, b in zip(found.then, found.now, strict=True))
-        print(f"[study] {name:<44} {'agrees' if found.agrees else 'DIFFERS'}: accuracy, norm: {numbers}", flush=True)
+        print(f"[study] {name:<44} {found.words}", flush=True)
+    if wrong and torch.__version__ not in torches:
+        print("[study] with another torch the records must be made anew, if several differ: study/README.md")
     return 1 if wrong else 0
 
 
