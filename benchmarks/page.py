@@ -12,7 +12,9 @@ __all__ = ["page", "table"]
 PAGE = """# How fast it is
 
 What `make bench` measured, all of it on one machine. The two of a line are measured in turn, in one run; the number is
-the median over the repeats, with the least and the greatest in brackets. On another machine the numbers are others.
+the median over the repeats, with the least and the greatest in brackets. A number without a unit is a ratio: under
+*Pictures* how many times as fast as what stands beside it, elsewhere how many times as long. *Promised* is what the
+course wants of the median. On another machine the numbers are others.
 `make bench ONLY=series` says how long the notebooks take.
 
 *{machine}*

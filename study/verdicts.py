@@ -135,6 +135,7 @@ def markdown(plan: Plan, known: Mapping[str, Any]) -> str:
         f"decides a few: {starred} verdicts, with a star, survive a correction for that (Holm's; as comparisons join, "
         "a star may go)."
     ]
+    longer = {arm for asked in plan.questions.values() for arm in asked.get("twice", [])}
     for question, asked in plan.questions.items():
         rows = []
         for slug, estimand in estimands_of(asked).items():
@@ -142,7 +143,7 @@ def markdown(plan: Plan, known: Mapping[str, Any]) -> str:
             if answer is None:
                 rows.append([estimand.what, estimand.rule, "not run yet", "", ""])
                 continue
-            twice = "not tried" if answer["twice"] is None else answer["twice"]
+            twice = answer["twice"] or ("not run yet" if set(estimand.arms) <= longer else "not tried")
             differs = " (another effect)" if answer["lasts"] is False else ""
             verdict = (answer["verdict"] or "a reproduction: none") + " *" * answer["star"]
             if answer["verdict"] == UNDECIDED and answer["power"] is not None:

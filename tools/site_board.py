@@ -106,7 +106,7 @@ def claims_page(links):
         example="learning rate",
     )
     return (
-        f"# The board of claims\n\n{whole.count()}.\n\nWhat is said about batch normalization, put to the test. What is"
+        f"# The board of claims\n\n{whole.count()}\n\nWhat is said about batch normalization, put to the test. What is"
         " compared and the smallest effect that would matter were written down first; the verdict is computed, from"
         " 95 % intervals over seeds and test pictures on two data sets. “Undecided” means that a minute on a laptop"
         f" cannot tell. You found something else? [Dispute a claim]({dispute}).\n\n"

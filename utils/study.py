@@ -58,13 +58,13 @@ def read_plan(path: Path = PLAN) -> Mapping[str, Any]:
         raise ValueError(f"{path.name}: {error}") from error
 
 
-def read_all(folder: Path = RECORDS) -> dict[str, Record]:
+def read_all(folder: Path | str = RECORDS) -> dict[str, Record]:
     """Name of a run → its record.
 
     Raises:
         ValueError: a file that is not a record; the text names it.
     """
-    paths = sorted(folder.glob("*/*.json"))
+    paths = sorted(Path(folder).glob("*/*.json"))
     return {path.name.removesuffix(".json"): _read(path, path.stat().st_mtime_ns) for path in paths}
 
 

@@ -35,6 +35,11 @@ def by_wrong_rows(x: Tensor) -> Tensor:
     return (x - rows.mean(1)[:, None, None]) / rows.std(1)[:, None, None]
 
 
+def by_wrong_rows_and_back(x: Tensor) -> Tensor:
+    rows = x.reshape(x.shape[1], -1)
+    return ((rows - rows.mean(1, keepdim=True)) / rows.std(1, keepdim=True)).reshape(x.shape)
+
+
 # --- 2.4 AnyBatchNorm
 
 SCALE, SHIFT = torch.tensor([2.0, 0.5, -1.5]), torch.tensor([1.0, -1.0, 0.25])
@@ -108,6 +113,7 @@ EXERCISES = {
             "each_channel_of_each_image": lambda x: standardized(x, axes=(2, 3)),
             "each_place": lambda x: standardized(x, axes=(0,)),
             "wrong_rows": by_wrong_rows,
+            "wrong_rows_and_back": by_wrong_rows_and_back,
             "divided_by_n": lambda x: standardized(x, unbiased=False),
             "from_the_right": lambda x: (x - x.mean((0, 2, 3))) / x.std((0, 2, 3)),
         },

@@ -95,7 +95,7 @@ ANSWERS = {
         right=[by_names, by_a_state, and_returns_it],
         wrong=[
             ("nothing_replaced", a_new_variable),
-            ("raises", in_a_copy),
+            ("copied", in_a_copy),
             ("graph_kept", with_the_graph),
             ("no_means_yet", always_remembered),
             ("wrong_values", in_the_mode_of_the_network),

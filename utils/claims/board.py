@@ -54,11 +54,17 @@ class Board:
 
     def count(self) -> str:
         """How many claims there are of each kind, and what became of them."""
-        of = [[c for c in self.claims if c.words.kind == kind] for kind in KINDS]
+        kinds = Counter(c.words.kind for c in self.claims)
         verdicts = Counter(verdict(c) for c in self.claims)
-        kinds = ", ".join(f"{len(found)} {kind}" for kind, found in zip(KINDS, of, strict=True) if found)
-        return f"{len(self)} claims ({kinds}): " + ", ".join(
-            f"{verdicts[name]} {name}" for name in VERDICTS if verdicts[name]
+        refuted = [c for c in self.claims if verdict(c) == NOT]
+        ours = sum(c.words.said == "ours" for c in refuted)
+        words = {"identity": "identities", "fact": "facts"}
+        return (
+            f"{len(self)} claims: "
+            + ", ".join(f"{kinds[kind]} {words.get(kind, kind)}" for kind in KINDS if kinds[kind])
+            + ". Their verdicts: "
+            + "; ".join(f"{verdicts[name]} {name.replace(', with', ' with')}" for name in VERDICTS if verdicts[name])
+            + f". Of those that do not hold, {len(refuted) - ours} are what others say, {ours} questions of our own."
         )
 
     def chance(self) -> str:

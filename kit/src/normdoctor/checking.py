@@ -164,7 +164,7 @@ def _notes(case: Case) -> tuple[str, ...]:
     if case.dtype != torch.float32:
         notes.append(f"its parameters are {str(case.dtype).removeprefix('torch.')}")
     if not case.is_batch:
-        notes.append(f"it normalizes over: {case.right.over}")
+        notes.append(f"it is checked as a normalization over: {case.right.over}")
     return tuple(notes)
 
 

@@ -37,7 +37,9 @@ def _parser() -> _Parser:
     parser.add_argument("layer", nargs="?", help="package.module:Layer, a class or a factory (num_features) -> layer")
     parser.add_argument("--kind", default="batch", choices=list(KINDS), help="what it should be (%(default)s)")
     parser.add_argument("--profile", default="drop-in", choices=PROFILES, help="how much to ask (%(default)s)")
-    parser.add_argument("--conventions", default="torch", choices=list(CONVENTIONS), help="of momentum (%(default)s)")
+    parser.add_argument(
+        "--conventions", default="torch", choices=list(CONVENTIONS), help="of momentum and variance (%(default)s)"
+    )
     parser.add_argument("--only", action="append", metavar="PROBE", help="run this probe only; may be repeated")
     parser.add_argument("--skip", action="append", metavar="PROBE", default=[], help="leave this probe out")
     parser.add_argument("--all", action="store_true", help="also the slow probes: compile, export, PyTorch's own cases")

@@ -90,7 +90,7 @@ for _over, _what in {
     "all but the last": "the last dimension is taken for the channels: average over all but dimension 1",
     "batch": "statistics are shared by all images of the batch (batch normalization): average within each image",
 }.items():
-    _option(TRAINING, "wrong axes", f"wrong axes: {_what}", over=_over)
+    _option(TRAINING, "wrong axes", _what, over=_over)
 for _over in ("halves", "quarters", *PARTS):
     _what = {
         "halves": "each half of the batch is normalized by itself (ghost batches)",
@@ -115,17 +115,23 @@ for _centre, (_name, _what) in {
     "mean": ("mean subtracted", "the mean is subtracted: this normalization does not centre"),
 }.items():
     _option(TRAINING, _name, _what, centre=_centre)
-for _over in ("all", "instance", "place", "image", "channels"):
+for _over, _which in {
+    "all": "all values together",
+    "instance": "each image's channel by itself",
+    "place": "the batch only, at each place",
+    "image": "each image by itself",
+    "channels": "the channels, at each place of each image",
+}.items():
     _option(
         TRAINING,
         "mean over other values",
-        f"wrong axes of the mean: it is taken over {_over}, the variance is not",
+        f"the mean is taken over {_which}, the variance is not: take both over the same values",
         centre_over=_over,
     )
     _option(
         TRAINING,
         "variance over other values",
-        f"wrong axes of the variance: it is taken over {_over}, the mean is not",
+        f"the variance is taken over {_which}, the mean is not: take both over the same values",
         spread_over=_over,
     )
 _option(
@@ -187,7 +193,7 @@ for _root, (_name, _what) in {
     "1e-8": ("eps ignored", "what is added is 1e-8, whatever eps says: use the argument"),
     "1e-12": ("eps ignored", "what is added is 1e-12, whatever eps says: use the argument"),
     "negative": ("wrong eps", "eps is subtracted: add it"),
-    "fourth": ("root twice", "the root is taken twice: once"),
+    "fourth": ("root twice", "the root is taken twice: take it once"),
     "multiplied": ("multiplied by the deviation", "it multiplies by the standard deviation: divide by it"),
     "at least 1": ("divisor at least 1", "what it divides by is never below 1: let it be small"),
 }.items():
@@ -195,14 +201,14 @@ for _root, (_name, _what) in {
 for _form, (_name, _what) in {
     "flipped": ("wrong sign", "x is subtracted from the mean: subtract the mean from x"),
     "added": ("wrong sign", "the mean is added: subtract it"),
-    "twice subtracted": ("mean subtracted twice", "the mean is subtracted twice: once"),
+    "twice subtracted": ("mean subtracted twice", "the mean is subtracted twice: subtract it once"),
     "not centred": ("not centred", "the mean is not subtracted: it should be"),
     "not divided": ("not scaled", "it does not divide by the standard deviation: it should"),
     "mean not divided": ("mean not divided", "the mean is subtracted after dividing: subtract it first"),
     "eps above": ("eps above the line", "eps is added to what is divided: add it only to the variance"),
     "identity": ("nothing is done", "the input is not normalized at all"),
     "clamped": ("normalized clamped", "the normalized values are clamped: leave them"),
-    "twice": ("normalized twice", "it normalizes twice in a row: once"),
+    "twice": ("normalized twice", "it normalizes twice in a row: do it once"),
     "tanh": ("squashed", "the normalized values are passed through tanh: leave them"),
 }.items():
     _in_each_mode("form", _form, _name, _what)
@@ -213,7 +219,7 @@ for _affine, (_name, _what) in {
     ),
     "before, statistics without": (
         "γ and β before normalizing",
-        "γ and β are applied before normalizing, to x but not to the statistics: after",
+        "γ and β are applied before normalizing, to x but not to the statistics: apply them after it",
     ),
     "swapped": ("β before γ", "β is added before γ multiplies, so that γ scales β too: multiply first"),
     "before dividing": ("β before γ", "β is added before dividing and multiplying: add it at the end"),
@@ -221,12 +227,12 @@ for _affine, (_name, _what) in {
     "no γ": ("γ unused", "γ has no effect on the output: multiply by it"),
     "no β": ("β unused", "β has no effect on the output: add it"),
     "none": ("γ and β unused", "γ and β have no effect on the output: apply them"),
-    "γ twice": ("γ twice", "γ multiplies twice: once"),
+    "γ twice": ("γ twice", "γ multiplies twice: multiply once"),
     "γ without sign": ("γ without its sign", "γ loses its sign: it may be negative"),
     "γ at least 0": ("γ without its sign", "a negative γ is taken for 0: it may be negative"),
     "γ divides": ("γ divides", "it divides by γ: multiply"),
     "β subtracted": ("β subtracted", "β is subtracted: add it"),
-    "β twice": ("β twice", "β is added twice: once"),
+    "β twice": ("β twice", "β is added twice: add it once"),
     "one more": ("1 + γ", "it multiplies by 1 + γ, though γ begins at 1: multiply by γ, or begin at 0"),
     "first of each": ("one γ and β for all", "the first channel's γ and β serve all channels: one number a channel"),
     "first γ": ("one γ and β for all", "the first channel's γ serves all channels: one number a channel"),
@@ -299,17 +305,17 @@ _SHARES = {
     "all": ("last batch only", "the last batch alone is remembered: keep a running estimate"),
     "none": ("statistics never updated", "the running statistics never change: update them in training"),
     "equal": ("momentum ignored", "every batch weighs the same, a plain average: momentum is ignored"),
-    "twice": ("updated twice", "the running statistics are updated twice a batch: once"),
+    "twice": ("updated twice", "the running statistics are updated twice a batch: update them once"),
     "usual": ("momentum ignored", "the newest batch weighs 0.1, whatever momentum says: use the argument"),
     "nine": ("momentum ignored", "the newest batch weighs 0.9, whatever momentum says: use the argument"),
     "hundredth": ("momentum ignored", "the newest batch weighs 0.01, whatever momentum says: use the argument"),
     "keras": ("momentum ignored", "the newest batch weighs 0.99, whatever momentum says: use the argument"),
     "first": ("first batch only", "the first batch alone is remembered: update in every batch"),
     "late": ("counted too late", "the k-th batch weighs 1/(k + 1): count it before its weight is computed"),
-    "half": ("momentum halved", "the newest batch weighs half of momentum: all of it"),
-    "square": ("momentum squared", "the newest batch weighs momentum²: momentum"),
+    "half": ("momentum halved", "the newest batch weighs half of momentum: its weight should be momentum"),
+    "square": ("momentum squared", "the newest batch weighs momentum²: its weight should be momentum"),
     "waning": ("momentum wanes", "momentum is divided by the number of batches: each weighs momentum"),
-    "every second": ("batches left out", "only every second batch is remembered: all"),
+    "every second": ("batches left out", "only every second batch is remembered: remember every batch"),
     "first replaces": (
         "first batch replaces",
         "the first batch takes the place of the start: its weight should be momentum",
@@ -346,11 +352,11 @@ for _value, (_name, _what) in {
     "within places": ("remembered within places", "the average of the places' own variances is remembered"),
     "about the new running mean": (
         "remembered about the running mean",
-        "the variance that is remembered is about the running mean: about the batch's",
+        "the variance that is remembered is about the running mean: take it about the batch's",
     ),
     "about the running mean": (
         "remembered about the running mean",
-        "the variance that is remembered is about the running mean: about the batch's",
+        "the variance that is remembered is about the running mean: take it about the batch's",
     ),
     "normalized": ("statistics of the output", "the normalized values' variance is remembered: take the input's"),
 }.items():
@@ -379,7 +385,7 @@ for _both, _what in {"output": "the output, after γ and β", "normalized": "the
 _option(
     EVALUATION,
     "statistics of the scaled input",
-    "the running statistics are those of γ x + β: the input's",
+    "the running statistics are those of γ x + β: take the input's",
     remembered_mean="scaled input",
     remembered_spread="scaled input",
 )
@@ -404,7 +410,7 @@ for _start, _what in {
     _option(
         EVALUATION,
         "wrong start",
-        f"the running statistics begin with {_what}: with mean 0 and variance 1",
+        f"the running statistics begin with {_what}: begin with mean 0 and variance 1",
         start=_start,
     )
 _option(
@@ -477,5 +483,5 @@ for _rule in RULES:
         "dγ is zero": "no gradient reaches γ: it is detached",
         "dβ is zero": "no gradient reaches β: it is detached",
         "dy clamped": "the gradient from above is clamped: leave it",
-    }.get(_rule, f"the backward pass is wrong: {_rule}")
+    }.get(_rule, f"the backward pass is wrong ({_rule}): derive it again, or leave it to autograd")
     _option(GRADIENT, f"gradient: {_rule}", _words, *DERIVED, *OF_GRADIENTS, backward=_rule)

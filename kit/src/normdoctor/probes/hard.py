@@ -79,8 +79,8 @@ def one_value(case: Case) -> Outcome:
     what="the output at offset 1e4",
     ulps=16 * 10_000,
     cause="digits cancelled",
-    otherwise="it loses all digits: the variance is probably E[x²] - E[x]², a difference of two large numbers; "
-    "subtract the mean first",
+    otherwise="a channel far from zero comes out wrong: most often the variance is E[x²] - E[x]², a difference of two "
+    "large numbers, which loses all digits; subtract the mean first",
 )
 def large_offset(case: Case, new: Make) -> Tensor:
     if torch.finfo(case.dtype).bits < 32:

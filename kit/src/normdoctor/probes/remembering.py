@@ -101,7 +101,7 @@ def num_batches_tracked(case: Case) -> Outcome:
     words, cause = {
         0: ("it never counts: add 1 for each batch in training", "never counted"),
         4: ("it counts batches of evaluation too: only those of training", "counted in evaluation"),
-        6: ("it counts each batch twice: once", "counted twice"),
+        6: ("it counts each batch twice: count it once", "counted twice"),
     }.get(counts[0], ("it should count 1 for each batch in training", "counted wrongly"))
     return Outcome(f"{words} ({counts[0]} of 3)", abs(counts[0] - counts[1]), 0, "batches, exact", cause)
 

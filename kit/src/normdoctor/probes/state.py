@@ -79,7 +79,8 @@ def state_dict_keys(case: Case) -> Outcome:
     wanted |= {"running_mean", "running_var"} if subject.tracks else set()
     wanted |= {"num_batches_tracked"} if subject.tracks and not case.frozen else set()
     missing, more = ", ".join(sorted(wanted - names)), ", ".join(sorted(names - KEYS))
-    found = [f"missing: {missing}"] * bool(missing) + [f"not among PyTorch's: {more}"] * bool(more)
+    found = [f"the state_dict lacks PyTorch's {missing}"] * bool(missing)
+    found += [f"the state_dict has what PyTorch's has not: {more}"] * bool(more)
     return Outcome("; ".join(found), source="names of parameters and buffers", cause="other names" if found else "")
 
 
