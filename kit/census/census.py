@@ -30,8 +30,8 @@ HEAD = """\
 them (normdoctor {version}, torch {torch}, profile "engineering": names and options are their own affair). What reading
 shows stands with its line in the file, at the commit in the first column; ✔ where the kit names it, ✘ where it does
 not, · where it is not asked. The last column has names of causes (`normdoctor.CAUSES`). Some of these are choices made
-for a lesson, or documented; some were mended since. `layers.toml` says where each one is; `python census.py FOLDER` makes
-the table from files that you fetched.
+for a lesson, or documented; some were mended since. `layers.toml` says where each one is; `python census.py FOLDER`
+makes the table from files that you fetched.
 
 Of {asked} deviations that the kit is asked for it names {named}; of {clean} layers in which reading found nothing it
 blames {blamed}.
