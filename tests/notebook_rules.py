@@ -387,15 +387,14 @@ def claims_follow(notebook: Notebook, path: Path) -> Iterator[str]:
 
 @rule
 def claims(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Claims follow one another as in `lessons`, in calls of five lines at most; their cards are stored, and stand."""
+    """Claims follow one another as in `lessons`, in cells of five lines at most; their cards are stored, and stand."""
     made = [(cell, call, literal(call, "slug", 0)) for cell in code_cells(notebook) for call in calls(cell, CLAIMING)]
     yield from follows(notebook, path, "claims", [(cell, slug) for cell, _, slug in made])
     known = lessons.slugs(path.name[:2], "claims")
     for cell in code_cells(notebook):
         here = [(call, slug) for other, call, slug in made if other is cell]
-        for call, slug in here:
-            if call.end_lineno - call.lineno >= 5:
-                yield f"{at(notebook, cell)}: claim {slug}: its words belong into lessons; five lines are plenty"
+        if here and sum(bool(line.strip()) for line in cell.source.splitlines()) > 5:
+            yield f"{at(notebook, cell)}: a claim, its arms and five lines are plenty: compute them in a cell before"
         expected = [(slug, lessons.number_of("claims", slug) if slug in known else None) for _, slug in here]
         stored = cards(cell, "claim")
         if [(card.get("slug"), card["number"]) for card in stored] != expected:

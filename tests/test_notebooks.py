@@ -338,7 +338,7 @@ KEPT = [
     instead_of_an_assert(claimed()),
     claims_of(*(claimed(f"no{i}", f"1.{i}") for i in range(1, 12)), slugs=[f"no{i}" for i in range(1, 12)]),
     claims_of(claimed(written='claims.claim(slug="slower", arms=steps)')),
-    claims_of(claimed(written='for arm in arms:\n    measure(arm)\nclaim(\n    "slower",\n    steps,\n)')),
+    claims_of(claimed(written='for arm in arms:\n    measure(arm)\n\n\nclaim("slower", steps)\nprint("done")')),
     exercises_with(
         lambda c: c.extend(exercise("1.3", "more") + exercise("1.4", "most")), ["twice", "a-layer", "more", "most"]
     ),
