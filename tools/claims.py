@@ -35,17 +35,17 @@ verdict.
 
 {count}
 
-**How a verdict is reached.** A measured claim names what is compared (the estimand) and the smallest effect that would
-matter. `make claims` runs the arms on CIFAR-10 and on the stand-in, over six seeds or more, and computes the estimate
-with a 95 % interval. For accuracies it is one over seeds *and* test pictures (two variance components, Satterthwaite's
-degrees of freedom); for ratios it is taken on their logarithms; for the share of runs that fail it is Newcombe's. The
-claim *holds* where the whole interval lies where the rule wants it, *does not hold* where none of it does, and is
-*undecided at this scale* otherwise, or where the data sets disagree. A star marks what survives Holm's correction for
-all tests together. (CIFAR-10 is here a copy of it in JPEG, at 29.6 dB; what one more copying costs, the
-[study](../study/README.md) has measured.) A caveat is a further estimand: where the sentence fails, or what it costs.
-If it holds, too, the verdict is *holds, with a caveat*. An identity is shown to within rounding; of a fact one witness is
-enough. Each time the notebook runs, the claim is measured again, and fails if it contradicts the record. *After hours*
-is the study's verdict, where it asks the same, mostly of deeper networks.
+**How a verdict is reached.** A measured claim names what is compared (the estimand) and the smallest effect that
+would matter. `make claims` runs the arms on CIFAR-10 and on the stand-in, over six seeds or more, and computes the
+estimate with a 95 % interval. For accuracies it is one over seeds *and* test pictures (two variance components,
+Satterthwaite's degrees of freedom); for ratios it is taken on their logarithms; for the share of runs that fail it is
+Newcombe's. The claim *holds* where the whole interval lies where the rule wants it, *does not hold* where none of it
+does, and is *undecided at this scale* otherwise, or where the data sets disagree. A star marks what survives Holm's
+correction for all tests together. (CIFAR-10 is here a copy of it in JPEG, at 29.6 dB; what one more copying costs,
+the [study](../study/README.md) has measured.) A caveat is a further estimand: where the sentence fails, or what it
+costs. If it holds, too, the verdict is *holds, with a caveat*. An identity is shown to within rounding; of a fact one
+witness is enough. Each time the notebook runs, the claim is measured again, and fails if it contradicts the record.
+*After hours* is the study's verdict, where it asks the same, mostly of deeper networks.
 
 **What was changed after a look.** Notebook 10 was recorded over 6, then 12, then 24 seeds, and two claims of 04 and two
 of 11 over 6, then 12, because intervals were too wide to decide; the intervals and the stars take no account of such
@@ -57,9 +57,9 @@ has it. On the stand-in the rates are the same, unless a grid there, on held-out
 the claim says: then each data set has its own, and the card has both.
 
 **What the rules can see.** *Power* is how often an effect twice as large as the smallest that matters would be found
-with these seeds; where it is low, "undecided" says little. `make proofs` deals out the arms of the recorded runs anew,
-a thousand times, so that no effect is left: no rule may find one in more than 2.5 % of the deals. `make broken` takes the
-effect out of each experiment's code and wants another verdict.
+with these seeds; where it is low, "undecided" says little. `make proofs` deals out the arms of the recorded runs
+anew, a thousand times, so that no effect is left: no rule may find one in more than 2.5 % of the deals. `make broken`
+takes the effect out of each experiment's code and wants another verdict.
 
 {table}
 
