@@ -35,7 +35,7 @@ help:
 	@echo "make site             the course as a website that needs no network, into build/site/"
 	@echo "make bench            measure what is promised to be fast, into build/benchmarks.md   (ONLY=\"layers steps\")"
 	@echo "make study            make what is missing of the long study, for hours; it can be stopped   (ONLY=, SEEDS=, TIER=gpu, SCHEDULER=tcp://…)"
-	@echo "make study-check      train the first epoch of three of its records once more, and compare"
+	@echo "make study-check      train the first epoch of three of its records once more, and compare (TIER=gpu, ARGS=...)"
 	@echo "make notebook         lay a new lesson, notebook and folder   (NAME=\"Does it help?\")"
 	@echo "make move             give a notebook another number, in its name, links and texts   (FROM=09 TO=10)"
 	@echo "make review           what changed in the notebooks since BASE, without their outputs   (BASE=main)"

@@ -2,7 +2,8 @@
 
     .venv/bin/python -m dask scheduler                                  on one machine; it says its address
     .venv/bin/python -m dask worker tcp://ADDRESS:8786 --nthreads 1     on each machine, in the course's folder, a core
-    make study SCHEDULER=tcp://ADDRESS:8786                             anywhere, in the same commit of the course
+    make study SCHEDULER=tcp://ADDRESS:8786                             anywhere, in the same commit of the course; the
+                                                                        pictures are needed by the workers alone
 
 A worker that is lost takes nothing along: the scheduler gives its run to another one. A run is known by its name, so
 that it is never made twice at a time, and its record is written once, by the process that asked for it.
@@ -55,19 +56,48 @@ class Sent:
 def sender(address: str) -> Iterator[tuple[Callable[[Run, Path], Sent], Callable[[], int]]]:
     """What sends a run to the cluster at this address ("tcp://127.0.0.1:8786"), and how many it can take now.
 
+    A worker that joins later is asked what it is before it counts, and sent away if it cannot be used.
+
     Raises:
-        OSError: nobody answers there, or the cluster has no worker, or one with several threads (two trainings in one
-            process would share torch's random numbers), or with another version of the course, or other pictures.
+        OSError: nobody answers there, or the cluster has no worker, or one that cannot be used: with several threads
+            (two trainings in one process would share torch's random numbers), with another version of the course, or
+            with other pictures than the others, or none.
     """
     with Client(address, timeout="10s", set_as_default=False) as client:
-        workers = client.nthreads()
-        if not workers or max(workers.values()) > 1:
-            what = "a worker with several threads" if workers else "no worker"
-            raise OSError(f"the cluster at {address} has {what}: start them by `dask worker {address} --nthreads 1`")
-        here = one.versions_here()
-        others = [worker for worker, there in client.run(one.versions_here, on_error="return").items() if there != here]
-        if others:
-            raise OSError(
-                f"another version of the course, or other pictures, or none, at {', '.join(others)}: end them"
-            )
-        yield (lambda run, folder: Sent(client, run, folder)), lambda: len(client.nthreads())
+        found: dict[str, tuple[str, str]] = {}  # worker → why it cannot be used, if so; its pictures
+
+        def ask() -> list[str]:
+            """Ask those that are new; what is wrong with them, beginning with their names."""
+            threads = client.nthreads()
+            new = sorted(threads.keys() - found.keys())
+            answers = client.run(one.versions_here, workers=new, on_error="return") if new else {}
+            for worker in new:
+                seen = {pictures for problem, pictures in found.values() if not problem}
+                found[worker] = _usable(threads[worker], answers.get(worker), seen)
+            for worker in found.keys() - threads.keys():
+                del found[worker]
+            return [f"{worker} has {found[worker][0]}" for worker in new if found[worker][0]]
+
+        def how_many() -> int:
+            for problem in ask():
+                print(f"[study] {problem}: it gets no work", file=sys.stderr)
+                client.retire_workers([problem.split()[0]])
+            return sum(not problem for problem, _ in found.values())
+
+        problems = ask() or ([] if found else ["the cluster has no worker"])
+        if problems:
+            how = f"start workers by `dask worker {address} --nthreads 1`, in the same commit of the course"
+            raise OSError(f"{'; '.join(problems)}: {how}")
+        yield (lambda run, folder: Sent(client, run, folder)), how_many
+
+
+def _usable(threads: int, answer: object, others: set[str]) -> tuple[str, str]:
+    """Why a worker cannot be used, if so, and its pictures; `others`: those of the workers that can."""
+    if threads > 1:
+        return "several threads", ""
+    if not isinstance(answer, tuple):
+        return f"a problem ({answer})", ""
+    version, seen = answer
+    if version != code():
+        return "another version of the course", seen
+    return "other pictures" if others - {seen} else "", seen

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 
 from study import records
-from study.plan import Run, load_plan
+from study.plan import ROLES, Run, load_plan
 from study.training import code, pixels_of, train
-from utils.data import DataError, load
+from utils.data import DataError, ImageData, load
+from utils.study import TIERS
 from utils.training import pick_device
 
-__all__ = ["ATTENDED", "HOPELESS", "main", "record_elsewhere", "record_of", "versions_here"]
+__all__ = ["ATTENDED", "HOPELESS", "main", "named", "pictures_here", "record_elsewhere", "record_of", "versions_here"]
 
 HOPELESS = 3  # the exit status that says: whatever is begun after this will fail in the same way
 ATTENDED = "attended"  # a last argument: who started this holds its standard input, and it ends when they do
@@ -31,15 +32,20 @@ def record_of(tier: str, arm: str, role: str, rate: float, seed: int) -> dict[st
     """
     run = Run(arm, role, rate, seed, load_plan(tier).arms[arm], tier)
     torch.set_num_threads(run.settings["threads"])
+    return train(run, pictures_here(), pick_device())
+
+
+def pictures_here() -> ImageData:
+    """CIFAR-10, or the stand-in if it is asked for; errors as `record_of`."""
     data = load(verbose=False)
     if data.is_stand_in and os.environ.get("COURSE_DATA") != "stand-in":
         raise OSError("CIFAR-10 is not on this machine: see data/README.md")
-    return train(run, data, pick_device())
+    return data
 
 
 def versions_here() -> tuple[str, str]:
-    """Of the course and of the pictures on this machine: hashes. Errors as `utils.data.load` has them."""
-    return code(), pixels_of(load(verbose=False))
+    """Of the course and of the pictures on this machine: hashes; errors as `record_of`."""
+    return code(), pixels_of(pictures_here())
 
 
 def record_elsewhere(
@@ -62,22 +68,35 @@ def _end_with_who_started_this() -> None:
     os._exit(1)
 
 
+def named(tier: str, arm: str, role: str, rate: str, seed: str) -> Run:
+    """The run of these words; a ValueError if there is none."""
+    if tier not in TIERS or arm not in load_plan(tier).arms or role not in ROLES:
+        known = f"a tier ({', '.join(TIERS)}), an arm of its plan and a role ({', '.join(ROLES)})"
+        raise ValueError(f"{known} are expected; given: {tier} {arm} {role}")
+    return Run(arm, role, float(rate), int(seed), load_plan(tier).arms[arm], tier)
+
+
 def main(folder: str, tier: str, arm: str, role: str, rate: str, seed: str) -> None:
-    """Make a run, and write its record; arguments as text. Errors as `record_of` and `records.write` have them."""
-    run = Run(arm, role, float(rate), int(seed), load_plan(tier).arms[arm], tier)
+    """Make a run, and write its record; arguments as text. Errors as `named`, `record_of` and `records.write`."""
+    run = named(tier, arm, role, rate, seed)
     if run.name in records.of_plan(load_plan(tier), Path(folder)):
-        return  # somebody else was faster
+        print(f"[study] {run.name} is there already")  # somebody else was faster
+        return
     if not run.settings["text"]:
         records.refuse_others(pixels_of(load(verbose=False)), Path(folder))
     records.write(run, record_of(tier, arm, role, run.rate, run.seed), Path(folder))
 
 
 if __name__ == "__main__":
-    *given, last = sys.argv[1:]
-    if last == ATTENDED:
+    given = [each for each in sys.argv[1:] if each != ATTENDED]
+    if len(given) != 6:
+        sys.exit(__doc__)
+    if given != sys.argv[1:]:  # after all imports: on Windows some libraries cannot be loaded while a pipe is read
         threading.Thread(target=_end_with_who_started_this, daemon=True).start()
-    else:
-        given.append(last)
+    try:
+        named(*given[1:])
+    except ValueError as problem:
+        sys.exit(f"[study] {problem}")
     try:
         main(*given)
     except (OSError, DataError, records.OtherPictures) as problem:  # the next run would meet it, too

@@ -10,8 +10,20 @@ from typing import Any
 from utils.claims.words import Estimand, estimand_of
 from utils.study import TIERS, VALUES, Record, of_role, read_plan
 
-__all__ = ["Plan", "PlanError", "Record", "Run", "arms_of", "best_rate", "estimands_of", "load_plan", "runs_of"]
+__all__ = [
+    "ROLES",
+    "Plan",
+    "PlanError",
+    "Record",
+    "Run",
+    "arms_of",
+    "best_rate",
+    "estimands_of",
+    "load_plan",
+    "runs_of",
+]
 
+ROLES = ("search", "final", "twice")
 STEP = 10**0.5  # by which a grid of rates goes on, about
 MOST_STEPS = 2  # beyond either end of a grid
 CHOICES = {
@@ -108,6 +120,8 @@ def load_plan(tier: str = "hours", path: Path | None = None) -> Plan:
             estimands_of(asked)
             if unknown := {given.get("value", "test") for given in asked["estimands"].values()} - VALUES:
                 raise ValueError(f"a value is one of {', '.join(sorted(VALUES))}; given: {', '.join(sorted(unknown))}")
+            if asked.get("reproduction") and any("claims" in given for given in asked["estimands"].values()):
+                raise ValueError("no claim rests on a reproduction")
         except (KeyError, ValueError) as error:
             raise PlanError(f"question {question}: {error}") from error
         if unknown := sorted(set(arms_of(asked)) - arms.keys()):

@@ -1,5 +1,7 @@
 """Makes the runs that are due: so many at a time, here or on a cluster, until nothing is left."""
 
+import contextlib
+import math
 import subprocess
 import sys
 import time
@@ -10,10 +12,12 @@ from typing import Protocol
 
 from study.one import ATTENDED, HOPELESS
 from study.plan import Plan, Record, Run, arms_of, runs_of
+from utils.files import atomic_file
 
 __all__ = ["RUNNING", "Begun", "due", "estimate", "start", "work"]
 
 ROOT = Path(__file__).resolve().parent.parent
+ASK = 5.0  # seconds after which one asks again how many can run
 RUNNING = ".running"  # in the folder of the records: the names of the runs that are being made, a line each
 
 
@@ -93,9 +97,13 @@ def work(
     running: dict[str, tuple[Run, Begun, float]] = {}
     failed: set[str] = set()
     hopeless = False  # whether a run has said that all others will fail as well
-    free = True  # whether there may be something to begin: at the start, and whenever a run has ended
+    free = True  # whether there may be something to begin: at the start, and whenever a run has ended or more can run
+    most, asked = 0, -math.inf
     try:
         while True:
+            if time.monotonic() - asked > ASK:
+                before, most, asked = most, jobs() if callable(jobs) else jobs, time.monotonic()
+                free |= most > before
             for name, (run, begun, since) in list(running.items()):
                 if begun.poll() is not None:
                     del running[name]
@@ -108,20 +116,21 @@ def work(
             waiting = [run for run in find() if run.name not in running and run.name not in failed] if free else []
             waiting = [] if hopeless else waiting
             busy = sum(run.settings["threads"] for run, _, _ in running.values())
-            most = jobs() if callable(jobs) else jobs
             for run in waiting:
                 if running and busy + run.settings["threads"] > most:
                     break
                 running[run.name] = (run, begin(run, folder), time.monotonic())
                 busy += run.settings["threads"]
             if free:
-                (folder / RUNNING).write_text("".join(f"{name}\n" for name in running), "utf-8")
+                with atomic_file(folder / RUNNING) as file:
+                    file.write("".join(f"{name}\n" for name in running).encode())
             free = False
             if not running:
                 return len(failed)
             time.sleep(0.2)
     finally:  # interrupted: what is half done is done again another time
-        (folder / RUNNING).unlink(missing_ok=True)
         for _, begun, _ in running.values():
             begun.terminate()
             begun.wait()
+        with contextlib.suppress(OSError):
+            (folder / RUNNING).unlink()

@@ -19,6 +19,7 @@ from utils.touch.recorded import in_words
 
 __all__ = ["arms_table", "found", "markdown", "runs_at_best", "store"]
 
+NOT_DECIDED = "not decided"
 BROKEN = 1.5 * GUESSING  # a final run that ends below has broken down, or never began to learn
 
 
@@ -58,7 +59,7 @@ def _judged(
         return judged(estimand, arms), ""
     said = "; ".join(broken.values())
     if sorted(estimand.arms.values()) != [-1, 1]:  # no interval is known for such a sum
-        return replace(judged(estimand, arms), verdict=UNDECIDED), f" ({said}: not decided)"
+        return replace(judged(estimand, arms), verdict=UNDECIDED), f" ({said}: {NOT_DECIDED})"
     first, second = (arms[arm] for arm in sorted(estimand.arms, key=estimand.arms.get, reverse=True))
     by_ranks = shift(*(row.reshape(len(row), -1).mean(1) for row in (first, second)))
     verdict = of_interval((by_ranks.low, by_ranks.high), estimand.holds)
@@ -102,7 +103,7 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
                 verdict = "" if asked.get("reproduction") else once.verdict
                 if verdict not in ("", UNDECIDED):
                     p[question, slug] = p_value(once)
-                chance = power(once)
+                chance = math.nan if NOT_DECIDED in aside else power(once)
                 value, low, high = (float(f"{x:.4g}") for x in (once.found.value, once.found.low, once.found.high))
                 estimands.setdefault(question, {})[slug] = {
                     "what": estimand.what, "rule": estimand.rule, "text": once.text + aside, "verdict": verdict,
@@ -156,17 +157,19 @@ def markdown(plan: Plan, known: Mapping[str, Any]) -> str:
 
 
 def arms_table(plan: Plan, records: Mapping[str, Record]) -> str:
-    """Each arm that has been run: in words, the rate it was given, and how its runs ended."""
+    """Each arm with final runs: in words, the rate it was given, and how those at this rate ended."""
     rows = []
     for arm, settings in plan.arms.items():
         mine = [record for record in records.values() if record["arm"] == arm]
-        final = of_role(mine, arm, "final")
+        chosen = settings["rate_of"] or arm
+        rate, _ = best_rate(plan.arms[chosen], of_role(records.values(), chosen, "search"))
+        final = [record for record in of_role(mine, arm, "final") if record["rate"] == rate]
         if not final:
             continue
         ends, training = ([100 * record[name] for record in final] for name in ("test", "training"))
         broken = sum(record["test"] < BROKEN for record in final)
         rows.append([
-            f"`{arm}`", in_words(settings), f"{final[0]['rate']:g}", len(of_role(mine, arm, "search")), len(final),
+            f"`{arm}`", in_words(settings), f"{rate:g}", len(of_role(mine, arm, "search")), len(final),
             f"{sum(ends) / len(ends):.1f} [{min(ends):.1f}, {max(ends):.1f}]", f"{sum(training) / len(training):.1f}",
             broken or "", f"{sum(record['seconds'] for record in mine) / 60:.0f}",
         ])  # fmt: skip

@@ -394,7 +394,7 @@ def claims(notebook: Notebook, path: Path) -> Iterator[str]:
     for cell in code_cells(notebook):
         here = [(call, slug) for other, call, slug in made if other is cell]
         if here and sum(bool(line.strip()) for line in cell.source.splitlines()) > 5:
-            yield f"{at(notebook, cell)}: a claim, its arms and five lines are plenty: compute them in a cell before"
+            yield f"{at(notebook, cell)}: five lines in all are plenty for a claim: compute its arms in a cell before"
         expected = [(slug, lessons.number_of("claims", slug) if slug in known else None) for _, slug in here]
         stored = cards(cell, "claim")
         if [(card.get("slug"), card["number"]) for card in stored] != expected:

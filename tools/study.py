@@ -2,11 +2,12 @@
 
     python -m tools.study                  everything that is due, two runs at a time (hours)
     python -m tools.study depth order      these questions of the plan alone (`make study ONLY="depth order"`)
-    python -m tools.study --list           says what is done and what is left, and makes nothing
+    python -m tools.study --list           says what is done, what runs, what is left; renews the pages, trains nothing
     python -m tools.study --tier gpu       the larger plan, study/gpu.toml (`TIER=gpu`)
     python -m tools.study --scheduler tcp://127.0.0.1:8786     shares the runs out over Dask's workers (`SCHEDULER=…`)
     python -m tools.study --records FOLDER     keeps your own there (of other pictures, say); prints what they say
-    python -m tools.study --check 3        trains the first epoch of three records once more, and compares
+    python -m tools.study --check 3        trains the first epoch of three records once more, and compares; if it can,
+                                           of records that were made on this make of processor
 
 Killed at any moment, it goes on the next time: a record is whole or not there. At the end, and with --list, it writes
 down what the records say: study/verdicts.json, for the cards of the claims, and the tables in study/README.md.
@@ -89,7 +90,7 @@ def make(plan, questions, folder, options):
 def alone(lock):
     """While nobody else makes the same runs; being told to end is as good as Ctrl-C."""
     try:
-        lock.acquire()
+        lock.acquire(timeout=1)  # a --list may look at it
     except Timeout as error:
         raise OSError("another `make study` is at work in this folder") from error
     for name in ("SIGTERM", "SIGHUP"):
@@ -103,13 +104,14 @@ def alone(lock):
 
 def running(folder):
     """The names of the runs that another `make study` is making in this folder."""
-    lock = FileLock(folder / ".lock", timeout=0)
     try:
-        with lock:
-            return []  # nobody is at work, whatever somebody who was killed has left
-    except (OSError, Timeout):
-        path = folder / schedule.RUNNING
-        return path.read_text("utf-8").split() if path.exists() else []
+        names = (folder / schedule.RUNNING).read_text("utf-8").split()
+        with FileLock(folder / ".lock", timeout=0):
+            return []  # nobody is at work: somebody who was killed has left that
+    except FileNotFoundError:
+        return []
+    except Timeout:
+        return names
 
 
 def tell(plan, done, out):
@@ -131,25 +133,22 @@ def compare(plan, folder, count):
 
     data, done, wrong = load(), read_all(folder), 0
     records.refuse_others(pixels_of(data), folder)
-    seed = int(time.time())
-    drawn = check.draw(done, count, seed)
+    drawn = check.draw(done, count, seed=int(time.time()))
     if not drawn:
         raise ValueError(f"{folder} has no records to compare with")
     torches = sorted({record["torch"] for record in done.values()})
-    print(f"[study] drawn by seed {seed}; the records are of torch {', '.join(torches)}, here is {torch.__version__}")
+    here = sum(map(check.made_here, done.values()))
+    print(f"[study] {here} of {len(done)} records are of this make of processor and this torch, {torch.__version__}")
     for name in drawn:
         if problem := records.fits_plan(done[name], plan):
             wrong += 1
             print(f"[study] {name:<44} {problem}")
             continue
-        try:
-            found = check.again(done[name], plan, data)
-        except RuntimeError as error:  # a device that is not here
-            raise ValueError(f"{name} cannot be made again here: {error}") from error
+        found = check.again(done[name], plan, data)
         wrong += not found.agrees
         print(f"[study] {name:<44} {found.words}", flush=True)
     if wrong and torch.__version__ not in torches:
-        print("[study] with another torch the records must be made anew, if several differ: study/README.md")
+        print(f"[study] the records are of torch {', '.join(torches)}: if several differ, make them anew")
     return 1 if wrong else 0
 
 

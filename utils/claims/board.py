@@ -59,12 +59,15 @@ class Board:
         refuted = [c for c in self.claims if verdict(c) == NOT]
         ours = sum(c.words.said == "ours" for c in refuted)
         words = {"identity": "identities", "fact": "facts"}
+        if not len(self):
+            return NONE_YET
         return (
             f"{len(self)} claims: "
             + ", ".join(f"{kinds[kind]} {words.get(kind, kind)}" for kind in KINDS if kinds[kind])
             + ". Their verdicts: "
             + "; ".join(f"{verdicts[name]} {name.replace(', with', ' with')}" for name in VERDICTS if verdicts[name])
-            + f". Of those that do not hold, {len(refuted) - ours} are what others say, {ours} questions of our own."
+            + "."
+            + f" Of those that do not hold, {len(refuted) - ours} are what others say, {ours} our own." * bool(refuted)
         )
 
     def chance(self) -> str:
