@@ -109,7 +109,7 @@ def claims_page(links):
         f"# The board of claims\n\n{whole.count()}\n\nWhat is said about batch normalization, put to the test. What is"
         " compared and the smallest effect that would matter were written down first; the verdict is computed, from"
         " 95 % intervals over seeds and test pictures on two data sets. “Undecided” means that a minute on a laptop"
-        f" cannot tell. You found something else? [Dispute a claim]({dispute}).\n\n"
+        f" cannot tell, or that the data sets disagree. You found something else? [Dispute a claim]({dispute}).\n\n"
         + block(f'{form}<ol class="board entries">\n{entries}\n</ol>')
         + f"\n{whole.chance()}\n\n{about_verdicts(links)}"
     )
