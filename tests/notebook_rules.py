@@ -299,7 +299,7 @@ def setup(notebook: Notebook, path: Path) -> Iterator[str]:
 
 @rule
 def metadata(notebook: Notebook, path: Path) -> Iterator[str]:
-    """Tags, slide types and fields from closed lists; ids without the notebook's number, which may change."""
+    """Tags, slide types and fields from closed lists; ids that begin with no notebook's number, which may change."""
     for cell in notebook.cells:
         where, field = at(notebook, cell), cell.metadata.get("slideshow", {})
         for tag in sorted(set(tags(cell)) - TAGS):
@@ -308,8 +308,8 @@ def metadata(notebook: Notebook, path: Path) -> Iterator[str]:
             yield f"{where}: slide type {field.get('slide_type')!r}: choose one of {', '.join(sorted(SLIDES))}"
         if other := sorted((set(field) - {"slide_type"}) | (set(cell.metadata) - METADATA)):
             yield f"{where}: {', '.join(other)} in its metadata: remove it (what slides say stands in lessons/)"
-        if re.match(rf"(nb)?{path.name[:2]}[-_.]", cell.get("id", "")):
-            yield f"{where}: its id {cell.id} begins with the notebook's number: give it another"
+        if re.match(r"(nb)?\d\d[-_.]", cell.get("id", "")):
+            yield f"{where}: its id {cell.id} begins with the number of a notebook: give it another"
 
 
 @rule

@@ -260,7 +260,7 @@ BROKEN = [
     ("metadata", meta(4, slideshow={"slide_type": "page"}), "'page'"),
     ("metadata", meta(4, slideshow={"slide_type": "-", "text": "x"}), "text in its metadata: remove it"),
     ("metadata", meta(3, x={"shell.execute_reply": "2024"}), "x in its metadata"),
-    ("metadata", lambda s: s.cells[3].update(id="01-load"), "begins with the notebook's number"),
+    ("metadata", lambda s: s.cells[3].update(id="17-load"), "begins with the number of a notebook"),
     ("slides", lesson(slides="<!-- cell c99 -->\n\nx"), "slides.md: cell c99: the notebook has no cell of this id"),
     ("slides", lesson(slides="<!-- cell c2, show code -->"), "cell c2: show and lines are for code"),
     ("outputs", output(6, new_output("error", ename="ValueError", evalue="", traceback=[])), "ValueError"),
