@@ -116,10 +116,10 @@ def test_the_tests_of_the_direction_see_a_wrong_way():
         wrong_way("new", "")
 
 
-@each_module
-def test_a_module_is_short_enough_to_hold_in_the_head(path):
+@everywhere
+def test_a_module_is_short_enough_to_hold_in_the_head(room, path):
     lines = len(path.read_text("utf-8").splitlines())
-    assert lines <= LINES
+    assert lines <= LINES or room == "lessons", f"{lines} lines: split it"  # a lesson's exercises stand in one file
 
 
 def test_what_takes_long_to_import_is_imported_where_it_is_needed():

@@ -16,7 +16,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools import clean, environment, lock, setup
+from tools import clean, environment, lock, setup, start
 from tools import test as test_tool
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -190,13 +190,13 @@ def test_a_failure_is_one_line_and_comes_before_any_download(tmp_path, monkeypat
     monkeypatch.delenv("CONDA_DEFAULT_ENV", raising=False)
     for gigabytes, words in (("1e9", "Too little disk space"), ("much", "It cannot go on: could not convert")):
         monkeypatch.setenv("BATCHNORM_DISK_GB", gigabytes)
-        assert environment.main([], (9, 9)) == 1
+        assert start.main([], (9, 9)) == 1
         said = capsys.readouterr().err
         assert said.startswith(f"[set-up] {words}")
         assert said.count("\n") == 1
     shutil.rmtree(tmp_path / "build")
     (tmp_path / "build").write_text("a file where a folder has to be")
-    assert environment.main([], (9, 9)) == 1
+    assert start.main([], (9, 9)) == 1
     assert "a folder where you may write" in capsys.readouterr().err
     assert steps(ran) == []
     assert not (tmp_path / ".venv").exists()
@@ -226,11 +226,11 @@ def test_which_settings_reach_the_installers():
 
 def test_the_settings_of_a_command(tmp_path):
     env = {"PATH": "old", "PYTHONPATH": "bad", "CIFAR10_DIR": "images"}
-    settings = environment.command_settings(tmp_path / "bin" / "python", env, tmp_path)
+    settings = start.command_settings(tmp_path / "bin" / "python", env, tmp_path)
     assert settings["PATH"].split(os.pathsep) == [str(tmp_path / "bin"), "old"]
     assert "PYTHONPATH" not in settings
     assert settings["CIFAR10_DIR"] == str((tmp_path / "images").resolve())
-    assert "CIFAR10_DIR" not in environment.command_settings(tmp_path, {"CIFAR10_DIR": "  "}, tmp_path)
+    assert "CIFAR10_DIR" not in start.command_settings(tmp_path, {"CIFAR10_DIR": "  "}, tmp_path)
 
 
 # --- the lock and conda
@@ -295,12 +295,12 @@ def test_condas_list_is_that_of_pyproject():
 def test_the_activated_conda_environment(tmp_path):
     copy_inputs(tmp_path)
     here = {"CONDA_PREFIX": sys.prefix}
-    assert environment.conda_python(tmp_path, {}) is None
-    assert environment.conda_python(tmp_path, {**here, "CONDA_DEFAULT_ENV": "base"}) is None
+    assert start.conda_python(tmp_path, {}) is None
+    assert start.conda_python(tmp_path, {**here, "CONDA_DEFAULT_ENV": "base"}) is None
     for name in ("batchnorm", "/somewhere/envs/batchnorm"):
-        assert environment.conda_python(tmp_path, {**here, "CONDA_DEFAULT_ENV": name}) == Path(sys.prefix, "bin/python")
+        assert start.conda_python(tmp_path, {**here, "CONDA_DEFAULT_ENV": name}) == Path(sys.prefix, "bin/python")
     with pytest.raises(environment.Failure, match=r"conda env update -f environment\.yml"):
-        environment.conda_python(tmp_path, {"CONDA_PREFIX": str(tmp_path), "CONDA_DEFAULT_ENV": "batchnorm"})
+        start.conda_python(tmp_path, {"CONDA_PREFIX": str(tmp_path), "CONDA_DEFAULT_ENV": "batchnorm"})
 
 
 # --- make

@@ -1,4 +1,5 @@
-"""The door of every make target: is this Python new enough? Then tools.environment does the rest.
+"""The door of every make target: is this Python new enough? Then tools.environment builds what there is to build,
+and tools.start starts what was asked for.
 
     python tools/setup.py                  builds the environment, or finds it built
     python tools/setup.py NAME [ARGS...]   the same, then runs `python -m tools.NAME` in the environment
@@ -38,9 +39,9 @@ def main():
         return 1
     # A file that is run has its own folder in front, in which test.py would hide Python's `test`.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    from tools import environment  # in today's Python
+    from tools import start  # in today's Python
 
-    return environment.main(sys.argv[1:], NEWEST)
+    return start.main(sys.argv[1:], NEWEST)
 
 
 if __name__ == "__main__":

@@ -5,35 +5,12 @@ answers exactly as the formula with them does. The others are found by the probe
 the probes that fail in consequence.
 """
 
-from dataclasses import dataclass
+from normdoctor.cause import CAUSES, Cause, cause
 
-__all__ = ["CAUSES", "Cause", "cause"]
-
-
-@dataclass(frozen=True)
-class Cause:
-    """One thing that may be wrong.
-
-    Attributes:
-        name: short; for machines.
-        words: one sentence: what is wrong; after a colon, what to do.
-        silences: probes that may fail in consequence, and say nothing of their own then.
-    """
-
-    name: str
-    words: str
-    silences: tuple[str, ...] = ()
-
-
-CAUSES: dict[str, Cause] = {}
-
-
-def cause(name: str, words: str, *silences: str) -> Cause:
-    """Enter a cause into the table, if it is not there."""
-    return CAUSES.setdefault(name, Cause(name, words, silences))
-
+__all__ = ["CAUSES", "HALF", "Cause", "cause"]
 
 EVERYTHING = ("*",)  # whatever else fails
+HALF = ("float16", "bfloat16", "autocast", "half input")
 
 # --- what the other probes find; each silences the probes that fail in consequence
 
@@ -110,11 +87,8 @@ cause(
     "training without gradients",
     "gradient in eval",
     "forward derivative",
-    "float16",
-    "bfloat16",
+    *HALF,
     "float64",
-    "autocast",
-    "half input",
     "vmap in evaluation",
     "empty batch",
     "one value a channel",
@@ -158,29 +132,20 @@ cause(
 cause(
     "digits cancelled",
     "the variance is a difference of two large numbers: subtract the mean first",
-    "float16",
-    "bfloat16",
-    "autocast",
-    "half input",
+    *HALF,
     "constant channel",
 )
 cause(
     "statistics in few digits",
     "statistics are computed or kept in half precision: take float32",
-    "float16",
-    "bfloat16",
-    "autocast",
-    "half input",
+    *HALF,
 )
-cause("other dtype out", "the output has another dtype than the input", "float16", "bfloat16", "autocast", "half input")
+cause("other dtype out", "the output has another dtype than the input", *HALF)
 cause("float64 truncated", "inside, it computes in fewer digits than float64: do not convert what has more")
 cause(
     "dtypes mixed",
     "tensors of two dtypes meet: convert to the input's dtype, and back",
-    "autocast",
-    "half input",
-    "bfloat16",
-    "float16",
+    *HALF,
     "to(dtype, device)",
 )
 cause("shared between layers", "two layers share what they remember: make it in __init__, once a layer", "apart")
@@ -219,10 +184,7 @@ cause("cannot be pickled", "pickle does not work")
 cause(
     "dtype refused",
     "inputs or layers of a dtype are refused",
-    "float16",
-    "bfloat16",
-    "half input",
-    "autocast",
+    *HALF,
     "float64",
     "to(dtype, device)",
 )

@@ -1,6 +1,5 @@
 """From probes to causes: what a fitted formula explains is laid to its options, the rest to the probe itself."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,51 +11,14 @@ from normdoctor.double import Double
 from normdoctor.example import smallest_example
 from normdoctor.fitting import Fit, fit
 from normdoctor.formula import Formula
-from normdoctor.isolation import first_line, isolated
+from normdoctor.isolation import isolated
 from normdoctor.probe import Outcome, Probe, same
+from normdoctor.raised import of_exception
 from normdoctor.report import Finding, Result
-from normdoctor.subject import Broken, NotApplicable, Specimen
+from normdoctor.specimen import Specimen
+from normdoctor.subject import Broken, NotApplicable
 
 __all__ = ["examine"]
-
-ERRORS = (  # what an exception says → the cause, and what to say of it
-    (
-        r"view size is not compatible|use \.reshape",
-        "order of memory",
-        "view needs values in a row in memory: use reshape",
-    ),
-    (
-        r"modified by an inplace operation",
-        "calls mixed up",
-        "something that the backward pass needs was changed in place",
-    ),
-    (
-        r"second time|deepcopy protocol|graph leaves",
-        "graph kept",
-        "what is remembered holds on to the graph of a training step: detach it",
-    ),
-    (
-        r"leaf Variable that requires grad",
-        "input changed in place",
-        "it works in place on what it was given: make a new one",
-    ),
-    (
-        r"expected dtype|expected scalar type|same dtype|must have the same|expected m1|Expected dtype|but found",
-        "dtypes mixed",
-        "tensors of two dtypes meet: convert what is computed to the input's dtype, and back",
-    ),
-    (
-        r"item\(\) cannot be called on meta|data-dependent control flow|item\(\) on a Tensor",
-        "values looked at",
-        "something in forward looks at a value, which cannot be traced, mapped over images, or run on the device meta",
-    ),
-    (
-        r"torch\.meta|same device|is on cpu|device meta|Cannot copy out of meta|on different devices",
-        "own device",
-        "something is made on a fixed device",
-    ),
-)
-
 
 NAMES = {"batch": "batch normalization", "layer": "layer normalization", "group": "group normalization",
          "instance": "instance normalization", "rms": "RMS normalization"}  # fmt: skip
@@ -120,7 +82,7 @@ def _ask(probe: Probe, case: Case) -> Asked:
         except Broken as fault:
             verdict, outcome = "fail", Outcome(str(fault), cause=fault.cause)
         except Exception as error:
-            verdict, outcome = "raised", _of_exception(probe, error)
+            verdict, outcome = "raised", of_exception(probe, error)
     return Asked(probe, verdict, outcome, measured)
 
 
@@ -134,16 +96,6 @@ def _held(probe: Probe, case: Case, measured: Any, formula: Formula | None = Non
     if outcome.diagnosis and not outcome.cause:
         outcome = replace(outcome, diagnosis=probe.otherwise or outcome.diagnosis, cause=probe.cause)
     return outcome
-
-
-def _of_exception(probe: Probe, error: Exception) -> Outcome:
-    words = f"{type(error).__name__}: {first_line(error)}"
-    for pattern, cause, meaning in ERRORS:
-        if re.search(pattern, str(error)):
-            return Outcome(f"{words}; {meaning}", cause=cause)
-    if isinstance(error, AttributeError) and "has no attribute" in str(error) and "before" in probe.name:
-        return Outcome(f"{words}; {probe.hint}", cause="statistics appear late")
-    return Outcome(words + (f"; perhaps: {probe.hint}" if probe.hint else ""), cause=probe.cause)
 
 
 # --- what explains what

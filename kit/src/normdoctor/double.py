@@ -1,6 +1,5 @@
 """The double of a layer: it does exactly what a formula says, in float64."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,22 +7,12 @@ from torch import Tensor
 
 from normdoctor.backward import ruled
 from normdoctor.case import ACTIVATIONS
-from normdoctor.formula import AFFINE, FORMS, ROOTS, SHARES, Formula, averaged, column, factor, gammas
-from normdoctor.subject import LIFT, Specimen, Subject
+from normdoctor.formula import AFFINE, FORMS, OUTPUTS, ROOTS, SHARES, Formula, column, gammas
+from normdoctor.sharing import averaged, factor
+from normdoctor.specimen import Specimen
+from normdoctor.subject import LIFT, Subject
 
-__all__ = ["OUTPUTS", "Double"]
-
-OUTPUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # of the output and the input
-    "nothing": lambda y, x: y,
-    "ReLU": lambda y, x: y.relu(),
-    "clamped to 1": lambda y, x: y.clamp(-1, 1),
-    "clamped to 6": lambda y, x: y.clamp(-6, 6),
-    "tanh": lambda y, x: y.tanh(),
-    "skip": lambda y, x: y + x,
-    "images reversed": lambda y, x: y.flip(0),
-    "channels reversed": lambda y, x: y.flip(1),
-    "absolute": lambda y, x: y.abs(),
-}
+__all__ = ["Double"]
 
 
 def a_channel(x: Tensor) -> Tensor:
@@ -206,6 +195,7 @@ class Double(Subject):
         if f.remembered_spread in ("output", "normalized"):
             y = (x - column(mean, x)) / (column(var, x) + self.eps).sqrt()
             y = y * g + b if f.remembered_spread == "output" else y
+        var_y = y.transpose(0, 1).flatten(1).var(1, correction=0)
         correction = factor(x, f.remembered_count)
         new_mean = {
             "mean": lambda: mean,
@@ -227,9 +217,9 @@ class Double(Subject):
                 "mean": lambda: mean / correction,
                 "raw mean": lambda: mean,
                 "second moment": lambda: var + mean.square(),
-                "output": lambda: _variance(y),
-                "normalized": lambda: _variance(y),
-                "scaled input": lambda: _variance(y),
+                "output": lambda: var_y,
+                "normalized": lambda: var_y,
+                "scaled input": lambda: var_y,
                 "with epsilon": lambda: var + self.eps / correction,
                 "root": lambda: (var / correction).sqrt(),
                 "squared": lambda: var.square() * correction,
@@ -258,7 +248,3 @@ class Double(Subject):
     def _share(self, own: str) -> tuple[float, float]:
         """How much of the old is kept, and the weight of the batch that comes now, the `count`-th."""
         return SHARES[self.f.share if own == "same" else own](self.momentum, self.count)
-
-
-def _variance(y: Tensor) -> Tensor:
-    return y.transpose(0, 1).flatten(1).var(1, correction=0)

@@ -9,7 +9,7 @@ from normdoctor.case import Case
 from normdoctor.double import Double
 from normdoctor.formula import Formula
 from normdoctor.probe import compare
-from normdoctor.subject import Specimen
+from normdoctor.specimen import Specimen
 
 __all__ = ["smallest_example"]
 

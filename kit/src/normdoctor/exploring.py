@@ -11,7 +11,7 @@ from normdoctor.case import ACTIVATIONS, Case, attribute, copied, in_mode, state
 from normdoctor.double import Double
 from normdoctor.formula import Formula, gammas
 from normdoctor.probe import compare, distance
-from normdoctor.subject import Specimen
+from normdoctor.specimen import Specimen
 
 __all__ = ["explore", "off"]
 

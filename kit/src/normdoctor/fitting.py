@@ -21,7 +21,8 @@ from normdoctor.formula import Formula
 from normdoctor.options import EVALUATION, GRADIENT, TRAINING, Option
 from normdoctor.probe import LEAST, distance
 from normdoctor.probes.forward import gradients
-from normdoctor.subject import Specimen, Subject
+from normdoctor.specimen import Specimen
+from normdoctor.subject import Subject
 
 __all__ = ["Fit", "fit"]
 

@@ -12,6 +12,7 @@ from normdoctor.probes.hard import HARD
 from normdoctor.probes.inputs import INPUTS
 from normdoctor.probes.modes import MODES
 from normdoctor.probes.remembering import REMEMBERING
+from normdoctor.probes.shapes import SHAPES
 from normdoctor.probes.state import STATE
 from normdoctor.probes.tooling import TOOLING
 
@@ -19,5 +20,5 @@ __all__ = ["PROBES"]
 
 PROBES: tuple[Probe, ...] = (
     *FORWARD, *REMEMBERING, *EVALUATION_PROBES, *HARD, *AFFINE_PROBES, *DIGITS, *MODES, *STATE, *COPIES, *CONSTRUCTION,
-    *INPUTS, *TOOLING, *CONVOLUTION,
+    *INPUTS, *SHAPES, *TOOLING, *CONVOLUTION,
 )  # fmt: skip

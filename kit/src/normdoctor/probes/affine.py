@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from normdoctor.case import Case, in_mode
 from normdoctor.formula import column
 from normdoctor.probe import Outcome, Probe, registrar
-from normdoctor.subject import Broken, NotApplicable, Specimen
+from normdoctor.specimen import Specimen
+from normdoctor.subject import Broken, NotApplicable
 
 __all__ = ["AFFINE_PROBES"]
 

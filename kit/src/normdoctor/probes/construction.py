@@ -7,7 +7,8 @@ from normdoctor.case import Case, in_mode, state_of
 from normdoctor.double import Double
 from normdoctor.probe import Outcome, Probe, compare, registrar
 from normdoctor.probes.forward import gradients
-from normdoctor.subject import Broken, NotApplicable, Specimen
+from normdoctor.specimen import Specimen
+from normdoctor.subject import Broken, NotApplicable
 
 __all__ = ["CONSTRUCTION"]
 

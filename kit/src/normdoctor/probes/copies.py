@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from normdoctor.case import Case, copied, in_mode
 from normdoctor.probe import Outcome, Probe, compare, registrar
 from normdoctor.probes.state import trained
-from normdoctor.subject import Broken, NotApplicable, Specimen
+from normdoctor.specimen import Specimen
+from normdoctor.subject import Broken, NotApplicable
 
 __all__ = ["COPIES"]
 

@@ -6,7 +6,8 @@ from normdoctor.case import Case, state_of
 from normdoctor.double import Double
 from normdoctor.probe import Outcome, Probe, compare, registrar
 from normdoctor.probes.forward import gradients
-from normdoctor.subject import Broken, NotApplicable, Specimen
+from normdoctor.specimen import Specimen
+from normdoctor.subject import Broken, NotApplicable
 
 __all__ = ["DIGITS"]
 

@@ -7,7 +7,8 @@ from normdoctor.case import Case
 from normdoctor.double import Double
 from normdoctor.formula import column
 from normdoctor.probe import Make, Outcome, Probe, compare, registrar
-from normdoctor.subject import Broken, NotApplicable, Specimen
+from normdoctor.specimen import Specimen
+from normdoctor.subject import Broken, NotApplicable
 
 __all__ = ["HARD"]
 

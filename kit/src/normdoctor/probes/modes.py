@@ -5,7 +5,8 @@ from torch import nn
 
 from normdoctor.case import Case, in_mode
 from normdoctor.probe import Outcome, Probe, compare, registrar
-from normdoctor.subject import Broken, Specimen
+from normdoctor.specimen import Specimen
+from normdoctor.subject import Broken
 
 __all__ = ["MODES"]
 

@@ -6,7 +6,8 @@ from torch import Tensor
 from normdoctor.case import Case
 from normdoctor.double import Double
 from normdoctor.probe import Make, Outcome, Probe, registrar
-from normdoctor.subject import Broken, NotApplicable, Specimen, Subject
+from normdoctor.specimen import Specimen
+from normdoctor.subject import Broken, NotApplicable, Subject
 
 __all__ = ["REMEMBERING"]
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from normdoctor.case import Case, in_mode
 from normdoctor.probe import Outcome, Probe, compare, registrar
-from normdoctor.subject import Broken, Specimen
+from normdoctor.specimen import Specimen
+from normdoctor.subject import Broken
 
 __all__ = ["STATE", "trained"]
 

@@ -11,7 +11,8 @@ from torch.autograd import forward_ad
 from normdoctor.case import Case, copied, in_mode
 from normdoctor.double import Double
 from normdoctor.probe import Make, Outcome, Probe, compare, registrar
-from normdoctor.subject import NotApplicable, Specimen
+from normdoctor.specimen import Specimen
+from normdoctor.subject import NotApplicable
 
 __all__ = ["TOOLING"]
 
