@@ -83,7 +83,7 @@ def tried(path):
     for exchanged, slugs in breakages(path.name[:2]).items():
         try:
             found, problem = measured(path, exchanged, slugs), ""
-        except (ValueError, run.NotebookFailure) as error:
+        except (ValueError, SyntaxError, run.NotebookFailure) as error:
             found, problem = {}, str(error)
         for slug in slugs:
             made = claim_of(slug)
