@@ -99,7 +99,6 @@ ANSWERS = {
             ("evaluation", in_evaluation),
             ("statistics_moved", moves_them),
             ("wrong_values", only_the_first),
-            ("unusable", a_tensor),
         ],
     ),
     "only-what-has-been": Answers(

@@ -90,6 +90,8 @@ def try_looking(answer, model: nn.Module, read: Tensor) -> dict:
     """What it says, and whether the model is as it was."""
     state, mode = deepcopy(model.state_dict()), model.training
     said = answer(model, read.clone(), SIZE)
+    if isinstance(said, Tensor) and said.numel() == 1 and said.dtype == torch.bool:
+        said = said.item()
     if not isinstance(said, (bool, np.bool_)):
         raise Unusable(f"Return True or False; this is {described(said)}")
     return {

@@ -92,7 +92,8 @@ class ConvLayer(nn.Module):
     Args:
         ni, nf, stride, kernel_size: as in `BnLayer`.
         norm_layer: makes a normalization from a number of channels, for example `nn.BatchNorm2d`; None for none.
-            With one the convolution has no bias, since the normalization would take it away again.
+            With one the convolution has no bias: the normalization would take it away again if it stands in front of
+            the ReLU, and behind it the course leaves it out all the same.
         norm_first: normalize before the ReLU (as Ioffe & Szegedy 2015, section 3.2) or, the course's first order,
             after it.
 
