@@ -8,33 +8,35 @@ from utils.exercises.definitions import Answers
 # --- 9.2
 
 
-def step_by_step(rate, decay, steps):
-    rates, shrink = [], 1 - rate * decay
-    now = rate / shrink
-    for _ in range(steps):
-        rates.append(now)
-        now /= shrink * shrink
-    return rates
+def step_by_step(rates, decay):
+    found, shrink = [], 1.0
+    for rate in rates:
+        found.append(rate / shrink / (shrink * (1 - rate * decay)))
+        shrink *= 1 - rate * decay
+    return found
 
 
-def as_an_array(rate, decay, steps):
-    return rate * (1 - rate * decay) ** -(2.0 * np.arange(steps) + 1)
+def as_an_array(rates, decay):
+    rates = np.array(rates)
+    left = np.cumprod(1 - rates * decay)
+    return rates * (1 - rates * decay) / left**2
 
 
-def exponential(rate, decay, steps):
-    return [rate * np.exp(2 * rate * decay * step) for step in range(steps)]
+def exponential(rates, decay):
+    return [rate * np.exp(2 * decay * sum(rates[:step])) for step, rate in enumerate(rates)]
 
 
-def from_the_first_power(rate, decay, steps):
-    return [rate / (1 - rate * decay) ** step for step in range(steps)]
+def by_the_mean_rate(rates, decay):
+    mean = sum(rates) / len(rates)
+    return [rate / (1 - mean * decay) ** (2 * step + 1) for step, rate in enumerate(rates)]
 
 
-def the_last_alone(rate, decay, steps):
-    return rate / (1 - rate * decay) ** (2 * steps - 1)
+def the_last_alone(rates, decay):
+    return step_by_step(rates, decay)[-1]
 
 
-def early(rate, decay, steps):
-    return [rate / (1 - rate * decay) ** (2 * step) for step in range(steps)]
+def early(rates, decay):
+    return [rate / np.prod([1 - r * decay for r in rates[:step]]) ** 2 for step, rate in enumerate(rates)]
 
 
 # --- 9.3
@@ -101,7 +103,7 @@ ANSWERS = {
         right=[step_by_step, as_an_array],
         wrong=[
             ("wrong_values", exponential),
-            ("wrong_values", from_the_first_power),
+            ("wrong_values", by_the_mean_rate),
             ("unusable", the_last_alone),
             ("one_too_low", early),
         ],

@@ -13,9 +13,14 @@ __all__ = ["EXERCISES"]
 # --- 9.2 instead_of_decay
 
 
-def schedule(rate: float, decay: float, steps: int, powers=lambda step: 2 * step + 1) -> list[float]:
-    """A right answer; `powers` of 1/(1 − ηλ) at each step."""
-    return [rate / (1 - rate * decay) ** powers(step) for step in range(steps)]
+def schedule(rates: list[float], decay: float, longer=lambda before, after: 1 / (before * after)) -> list[float]:
+    """A right answer; `longer` is a step's factor, given how short the decayed weights are before it and after it."""
+    found, before = [], 1.0
+    for rate in rates:
+        after = before * (1 - rate * decay)
+        found.append(rate * longer(before, after))
+        before = after
+    return found
 
 
 def try_schedule(answer, *arguments) -> dict:
@@ -114,17 +119,18 @@ EXERCISES = {
         truth=schedule,
         trial=try_schedule,
         cases=lambda: {
-            "a rate of 0.1, a decay of 0.5 and five steps": (0.1, 0.5, 5),
-            "a rate of 0.2, a decay of 0.01 and one step": (0.2, 0.01, 1),
+            "a rate that falls, 0.4, 0.2, 0.1, 0.1, and a decay of 0.5": ([0.4, 0.2, 0.1, 0.1], 0.5),
+            "a rate that rises, 0.01, 0.3, 0.5, and a decay of 0.2": ([0.01, 0.3, 0.5], 0.2),
+            "one step at 0.2 and a decay of 0.01": ([0.2], 0.01),
         },
         axes=("step",),
         mistakes={
-            "one_too_low": lambda *given: schedule(*given, powers=lambda step: 2 * step),
-            "one_too_high": lambda *given: schedule(*given, powers=lambda step: 2 * step + 2),
-            "once": lambda *given: schedule(*given, powers=lambda step: step + 1),
-            "falling": lambda *given: schedule(*given, powers=lambda step: -2 * step - 1),
-            "constant": lambda rate, decay, steps: [rate] * steps,
-            "one_more": lambda rate, decay, steps: schedule(rate, decay, steps + 1),
+            "one_too_low": lambda *given: schedule(*given, longer=lambda before, after: 1 / before**2),
+            "one_too_high": lambda *given: schedule(*given, longer=lambda before, after: 1 / after**2),
+            "once": lambda *given: schedule(*given, longer=lambda before, after: 1 / after),
+            "falling": lambda *given: schedule(*given, longer=lambda before, after: before * after),
+            "constant": lambda *given: schedule(*given, longer=lambda before, after: 1.0),
+            "plugged_in": lambda rates, decay: [r / (1 - r * decay) ** (2 * t + 1) for t, r in enumerate(rates)],
         },
     ),
     "whose-size-is-forgotten": Code(
