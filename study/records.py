@@ -62,6 +62,8 @@ def fits_plan(record: Record, plan: Plan) -> str:
         return f"the plan has no arm {record['arm']}"
     # Which rates and how many seeds are tried may change: what was run at a rate stays what it was.
     free = {"rates", "searches", "seeds"}
+    if record["role"] == "search" and arm["searches_epochs"]:
+        free.add("epochs")  # of the final runs alone
     then = {**OTHER, **record["settings"]}
     differs = [name for name, value in arm.items() if name not in free and then.get(name) != value]
     return f"the plan says otherwise about {', '.join(differs)}" if differs else ""
