@@ -276,6 +276,9 @@ def test_records_are_whole_fit_the_plan_and_are_read_by_name(tmp_path, data):
     assert records.fits_plan(record, PLAN) == ""
     record["settings"]["decay"] = 0.1
     assert records.fits_plan(record, PLAN) == "the plan says otherwise about decay"
+    path.write_text(path.read_text(encoding="utf-8")[:50], encoding="utf-8")
+    with pytest.raises(ValueError, match=r"bn-20\.final\.0\.1\.100\.json is not a record .*delete it"):
+        records.read_all(tmp_path)
 
 
 def test_a_shorter_final_run_leaves_the_searches_that_have_a_length_of_their_own():
@@ -283,9 +286,6 @@ def test_a_shorter_final_run_leaves_the_searches_that_have_a_length_of_their_own
     longer = {"arm": "resnet-20-bn", "settings": {**arm, "epochs": arm["epochs"] + 10}}
     assert records.fits_plan({**longer, "role": "search"}, PLAN) == ""
     assert records.fits_plan({**longer, "role": "final"}, PLAN) == "the plan says otherwise about epochs"
-    path.write_text(path.read_text(encoding="utf-8")[:50], encoding="utf-8")
-    with pytest.raises(ValueError, match=r"bn-20\.final\.0\.1\.100\.json is not a record .*delete it"):
-        records.read_all(tmp_path)
 
 
 def test_what_was_cut_off_is_done_again_and_a_failure_does_not_stop_the_others(tmp_path):
