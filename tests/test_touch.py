@@ -98,7 +98,7 @@ def test_a_cell_shows_it_and_a_deck_and_a_page_know_the_cell(capsys):
 
 def test_a_record_is_thinned_and_nothing_is_added():
     table = recorded.records({"bn-20.search.0.1.0": record()}, PLAN)
-    run = ["", "bn-20", "search", 0.1, 0, 2, "", [3000, 4124], [200, 4, 230, 200, 180, 170], [200, 210], None, ""]
+    run = ["", "bn-20", "search", 0.1, 0, 2, "", [3000, 4124], [200, 4, 230, 200, 180, 170], [200, 210], None, "", 0]
     assert table["runs"] == [run]
     assert recorded.run("another", record(data="stand-in"), 2)[:9:8] == ["another", [200, 4, 230, 170]]
     assert table["arms"]["bn-20"]["kind"] == "with"
@@ -289,6 +289,7 @@ def test_the_explorer_draws_the_records_and_nothing_else(opened):
         assert (study.STUDY.parent / run["file"]).exists()
         assert run["accuracies"] == pytest.approx(made["validation"], abs=1e-4)
         assert run["norms"] == pytest.approx(made["norms"], abs=0.06)
+        assert run["pictures"] == ("its own" if name.startswith("resnet-20-") and "final" in name else "the held-out")
         length, many = recorded.trained(made), len(made["loss"])
         for epoch, value in run["loss"]:
             then = made["loss"][round(epoch / length * many - 0.5)]

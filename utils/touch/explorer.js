@@ -14,10 +14,10 @@ const SHAPE_OF = { without: "o", with: "s", other: "X" };
 // The records in words: from the rows that utils/touch/recorded.py writes to runs with shares, losses and norms.
 function compute(data) {
   const share = (value) => (value === null ? null : value / 1e4);
-  return data.runs.map(([own, arm, role, rate, seed, epochs, source, accuracies, [span, many, ...loss], norms, test, stopped]) => {
+  return data.runs.map(([own, arm, role, rate, seed, epochs, source, accuracies, [span, many, ...loss], norms, test, stopped, learnedAll]) => {
     const name = own || `${arm}.${role}.${rate}.${seed}`, at = (i) => Math.floor(i * (many - 1) / Math.max(1, loss.length - 1) + 0.5);
     return {
-      name, arm, role, rate, seed, epochs, stopped, source: source || "CIFAR-10", kind: data.arms[arm].kind, file: `study/records/${arm}/${name}.json`,
+      name, arm, role, rate, seed, epochs, stopped, pictures: learnedAll ? "its own" : "the held-out", source: source || "CIFAR-10", kind: data.arms[arm].kind, file: `study/records/${arm}/${name}.json`,
       accuracies: accuracies.map(share), test: share(test), norms: norms.map((value) => (value === null ? null : value / 10)),
       loss: loss.map((value, i) => [span / 100 * (at(i) + 0.5) / many, value === null ? null : value / 100]),  // each a mean of a part
     };
@@ -64,11 +64,11 @@ function build(section, again) {
     if (!chosen) { said.textContent = "Not run yet: the plan has it, and there is no record. Nothing is drawn."; return; }
     if (!open()) { said.textContent = ""; return; }
     const run = chosen, end = last(run);
-    said.textContent = `${ROLES[run.role]}, rate ${run.rate}, seed ${run.seed}: ${end === undefined ? "no accuracy was recorded" : `${percent(end)} of the held-out pictures after epoch ${run.accuracies.length}`}`
+    said.textContent = `${ROLES[run.role]}, rate ${run.rate}, seed ${run.seed}: ${end === undefined ? "no accuracy was recorded" : `${percent(end)} of ${run.pictures} pictures after epoch ${run.accuracies.length}`}`
       + `${run.test === null ? "" : `, ${percent(run.test)} of the test pictures`}.${run.stopped ? ` It stopped in epoch ${run.accuracies.length + 1}: ${run.stopped}.` : ""}${guessed() === null ? "" : ` Your guess, the star, was ${Math.round(100 * guessed())} %.`}`;
     source.append("The record: ", make("code", {}, run.file), `, on ${run.source}; the loss is thinned to ${run.loss.length} points.`);
     numbers.append(make("summary", {}, "The run in numbers"), make("table", {},
-      make("tr", {}, ["epoch", "held-out accuracy", "‖W‖"].map((text) => make("th", { scope: "col" }, text))),
+      make("tr", {}, ["epoch", `accuracy on ${run.pictures} pictures`, "‖W‖"].map((text) => make("th", { scope: "col" }, text))),
       run.accuracies.map((value, k) => make("tr", {}, [k + 1, value === null ? "no number" : percent(value), run.norms[k] === null || run.norms[k] === undefined ? "no number" : fixed(run.norms[k], 1)].map((text) => make("td", {}, String(text)))))));
   }
   const key = make("p", {}, "Round: without normalization. Square: with batch normalization. Cross: otherwise. Filled: the network chosen above. Choose a dot to see its run.");
@@ -89,7 +89,7 @@ function build(section, again) {
     const x = { from: 0, to: epochs * 1.04, ticks: [0, 0.5, 1].map((share) => Math.round(share * epochs)), say: String }, look = chosen?.kind || "plain";
     const drawn = (p, points) => [pieces(points).map((piece) => path(piece.map(([a, b]) => [p.x(a), p.y(b)]), `line ${look}`))];
     const marks = (p, points) => points.filter(([, value]) => value !== null).map(([a, b]) => marker(SHAPE_OF[look], p.x(a), p.y(b), 0.3 * em, `mark ${look}`));
-    const a = panel(at(0), em, { title: "held-out accuracy", x, xlabel: "epoch", y: { from: 0, to: 1, ticks: [0, 0.25, 0.5, 0.75, 1], say: (v) => `${Math.round(100 * v)} %` } });
+    const a = panel(at(0), em, { title: `accuracy on ${chosen ? chosen.pictures : "the held-out"} pictures`, x, xlabel: "epoch", y: { from: 0, to: 1, ticks: [0, 0.25, 0.5, 0.75, 1], say: (v) => `${Math.round(100 * v)} %` } });
     shown.push(a.parts, rule(a.x(0), a.y(0.1), a.x(epochs), a.y(0.1), "thin theory"), words(a.x(epochs), a.y(0.1) - 0.35 * em, "guessing", "theory halo", "end"));
     if (run) {
       const points = run.accuracies.map((value, k) => [k + 1, value]);
@@ -140,7 +140,7 @@ function build(section, again) {
   queueMicrotask(() => pick(arm));
   return (width, em) => {
     question.hidden = !chosen || open();
-    asked.textContent = chosen ? `${DATA.arms[arm].words[0].toUpperCase()}${DATA.arms[arm].words.slice(1)}, rate ${rate}: how many of the held-out pictures will it get right after ${chosen.epochs} epochs?` : "";
+    asked.textContent = chosen ? `${DATA.arms[arm].words[0].toUpperCase()}${DATA.arms[arm].words.slice(1)}, rate ${rate}: how many of ${chosen.pictures} pictures will it get right after ${chosen.epochs} epochs?` : "";
     all.hidden = key.hidden = !open(); dots.toggleAttribute("hidden", !open()); numbers.hidden = !open() || !chosen; source.hidden = !chosen;
     panels(width, em);
     if (open()) everyRun(width, em);

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from utils import study
 
-__all__ = ["TRAINED_ON", "TouchError", "as_script", "records", "run", "trained"]
+__all__ = ["TRAINED_ON", "TouchError", "as_script", "learned_all", "records", "run", "trained"]
 
 TRAINED_ON = 45_000  # training pictures that the study does not hold out
 BUDGET = 270_000  # bytes of the study's data: the file stays below 300 kB
@@ -52,7 +52,7 @@ def records(found: Mapping[str, study.Record], plan: Mapping, budget: int = BUDG
 
 
 def run(name: str, record: study.Record, points: int) -> list:
-    """One record, as explorer.js reads it: who it is, then accuracies, loss, norms, test, why it stopped.
+    """One record, as explorer.js reads it: who it is, then accuracies, loss, norms, test, why it stopped, learned_all.
 
     The loss is how many epochs it covers, of how many values it is thinned, and those that are kept, evenly spread.
     """
@@ -68,8 +68,13 @@ def run(name: str, record: study.Record, points: int) -> list:
         [number(trained(record), 100), len(loss), *(number(value, 100) for value in kept)],
         [number(value, 10) for value in record["norms"]],
         None if test is None else number(test, 1e4),
-        (record["stopped"] or "").split(". ")[0].removeprefix("Stopped: "),
+        (record["stopped"] or "").split(". ")[0].removeprefix("Stopped: "), int(learned_all(record)),
     ]  # fmt: skip
+
+
+def learned_all(record: study.Record) -> bool:
+    """Whether it learned from the pictures as well that the search holds out, so that its accuracies are on its own."""
+    return record["settings"].get("everything", False) and record["role"] != "search"
 
 
 def trained(record: study.Record) -> float:
@@ -77,7 +82,7 @@ def trained(record: study.Record) -> float:
     if not record["stopped"]:
         return record["epochs"]
     settings, step = record["settings"], re.search(r"at step (\d+)", record["stopped"])
-    steps = (settings.get("few") or TRAINED_ON) / settings["batch"]
+    steps = (settings.get("few") or (50_000 if learned_all(record) else TRAINED_ON)) / settings["batch"]
     return len(record["validation"]) + (min(1.0, int(step[1]) / steps) if step else 0.0)
 
 
