@@ -68,7 +68,8 @@ def _judged(
 
 def _length(settings: Mapping[str, Any]) -> str:
     epochs = settings["epochs"]
-    return f"{epochs * STEPS:,} steps" if settings["text"] else f"{epochs} epochs"
+    steps = epochs * STEPS if settings["text"] else settings["steps"]
+    return f"{steps:,} steps" if steps else f"{epochs} epochs"
 
 
 def _alike(once: Judged, twice: Judged) -> bool:
