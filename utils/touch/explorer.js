@@ -89,7 +89,7 @@ function build(section, again) {
     const x = { from: 0, to: epochs * 1.04, ticks: [0, 0.5, 1].map((share) => Math.round(share * epochs)), say: String }, look = chosen?.kind || "plain";
     const drawn = (p, points) => [pieces(points).map((piece) => path(piece.map(([a, b]) => [p.x(a), p.y(b)]), `line ${look}`))];
     const marks = (p, points) => points.filter(([, value]) => value !== null).map(([a, b]) => marker(SHAPE_OF[look], p.x(a), p.y(b), 0.3 * em, `mark ${look}`));
-    const a = panel(at(0), em, { title: `accuracy on ${chosen ? chosen.pictures : "the held-out"} pictures`, x, xlabel: "epoch", y: { from: 0, to: 1, ticks: [0, 0.25, 0.5, 0.75, 1], say: (v) => `${Math.round(100 * v)} %` } });
+    const a = panel(at(0), em, { title: chosen?.pictures === "its own" ? "accuracy, own pictures" : "held-out accuracy", x, xlabel: "epoch", y: { from: 0, to: 1, ticks: [0, 0.25, 0.5, 0.75, 1], say: (v) => `${Math.round(100 * v)} %` } });
     shown.push(a.parts, rule(a.x(0), a.y(0.1), a.x(epochs), a.y(0.1), "thin theory"), words(a.x(epochs), a.y(0.1) - 0.35 * em, "guessing", "theory halo", "end"));
     if (run) {
       const points = run.accuracies.map((value, k) => [k + 1, value]);
