@@ -34,7 +34,7 @@ help:
 	@echo "make slides           a deck of slides from each notebook, which needs no network, into build/slides/   (ONLY=03; PLAN=lecture)"
 	@echo "make site             the course as a website that needs no network, into build/site/"
 	@echo "make bench            measure what is promised to be fast, into build/benchmarks.md   (ONLY=\"layers steps\")"
-	@echo "make study            make what is missing of the long study, for hours; it can be stopped   (ONLY=, SEEDS=, TIER=gpu, SCHEDULER=tcp://…)"
+	@echo "make study            make what is missing of the long study, for hours; it can be stopped   (ONLY=, SEEDS=, TIER=gpu, SCHEDULER=tcp://…, ARGS=--list)"
 	@echo "make study-check      train the first epoch of three of its records once more, and compare (TIER=gpu, ARGS=...)"
 	@echo "make notebook         lay a new lesson, notebook and folder   (NAME=\"Does it help?\")"
 	@echo "make move             give a notebook another number, in its name, links and texts   (FROM=09 TO=10)"

@@ -71,12 +71,14 @@ def made_here(record: Record) -> bool:
 def draw(records: Mapping[str, Record], count: int, seed: int) -> list[str]:
     """The names of so many records, at random, of runs that went through.
 
-    Of those made on this make of processor, if there are enough; else of all final runs (a search has larger rates, at
-    which a comparison with another make means little).
+    Of those made on this make of processor with this torch, if there are enough; else of the final runs (a search has
+    larger rates, at which a comparison of two makes means little), those of this make if there are enough.
     """
     names = sorted(name for name, record in records.items() if not record["stopped"] and record["validation"])
+    final = [name for name in names if records[name]["role"] != "search"]
     here = [name for name in names if made_here(records[name])]
-    names = here if len(here) >= count else [name for name in names if records[name]["role"] != "search"]
+    make = [name for name in final if records[name]["machine"] == processor()]
+    names = next((some for some in (here, make) if len(some) >= count), final)
     return random.Random(seed).sample(names, min(count, len(names)))
 
 

@@ -1,7 +1,7 @@
 """Writing what a run leaves behind: a file each, whole or not there; reading is the business of `utils.study`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,18 @@ from study.training import code
 from utils.files import atomic_file
 from utils.study import RECORDS, read_all
 
-__all__ = ["RECORDS", "OtherPictures", "fits_plan", "of_plan", "pixels_in", "read_all", "refuse_others", "write"]
+__all__ = [
+    "RECORDS",
+    "OtherPictures",
+    "fits_plan",
+    "of_plan",
+    "pixels_in",
+    "read_all",
+    "refuse_another_torch",
+    "refuse_others",
+    "torches",
+    "write",
+]
 
 
 class OtherPictures(ValueError):
@@ -47,6 +58,21 @@ def refuse_others(pixels: str, folder: Path) -> None:
         raise OtherPictures(
             f"the records in {folder} are of other pictures ({', '.join(sorted(seen))}) than those here ({pixels}), "
             "and cannot be compared: use those pictures, or a folder of your own (--records FOLDER)"
+        )
+
+
+def torches(done: Iterable[Record]) -> set[str]:
+    """By which torch the records were made, as "2.14": another patch of it rounds as it does."""
+    return {".".join(record["torch"].split(".")[:2]) for record in done}
+
+
+def refuse_another_torch(version: str, done: Iterable[Record]) -> None:
+    """ValueError if the records are of another torch than this version, "2.14.1": an arm would be of both."""
+    made, here = torches(done), ".".join(version.split(".")[:2])
+    if made - {here}:
+        raise ValueError(
+            f"the records are of torch {', '.join(sorted(made))}, and here is {version}: use that one, or a folder of "
+            "your own (--records FOLDER), or make them all anew (study/README.md, “A new torch”)"
         )
 
 

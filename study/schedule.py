@@ -5,14 +5,16 @@ import math
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Protocol
 
 from study.one import ATTENDED, HOPELESS
-from study.plan import Plan, Record, Run, arms_of, runs_of
+from study.plan import Plan, Record, Run, arms_of, best_rate, runs_of
 from utils.files import atomic_file
+from utils.study import of_role
 
 __all__ = ["RUNNING", "Begun", "due", "estimate", "start", "work"]
 
@@ -44,30 +46,34 @@ def estimate(
 
     Returns:
         (runs done; runs that will still be needed, at least; the seconds on one core that those take of which another
-        run of the same arm is done; how many the others are).
+        run of the same arm is done, or of the one whose rate it has; how many the others are).
     """
     mine = list(dict.fromkeys(arm for question in questions for arm in arms_of(plan.questions[question])))
-    finished = [record for record in done.values() if record["arm"] in mine]
-    paces: dict[str, list[float]] = {arm: [] for arm in mine}
-    for record in finished:
-        paces[record["arm"]].append(record["seconds"] / record["epochs"])
+    paces: dict[str, list[float]] = {}
+    for record in done.values():
+        paces.setdefault(record["arm"], []).append(record["seconds"] / record["epochs"])
     left, seconds, unknown = 0, 0.0, 0
     for arm in mine:
         settings = plan.arms[arm]
-        roles = [record["role"] for record in finished if record["arm"] == arm]
+        chosen = settings["rate_of"] or arm
+        searched = of_role(done.values(), chosen, "search")
+        rate, missing = best_rate(plan.arms[chosen], searched)
         finals = settings["seeds"] if seeds is None else seeds
         twice = any(arm in plan.questions[question].get("twice", []) for question in questions)
         wanted = {"search": 0, "final": finals, "twice": finals * twice}
-        if len(settings["rates"]) > 1 and not settings["rate_of"]:
-            wanted["search"] = len(settings["rates"]) * settings["searches"]
+        if chosen == arm:
+            have = Counter(record["rate"] for record in searched)
+            wanted["search"] = sum(settings["searches"] - have[rate] for rate in missing)
+        for role in ("final", "twice"):  # those at another rate, of an earlier search, do not count
+            wanted[role] -= sum(record["rate"] == rate for record in of_role(done.values(), arm, role))
         for role, count in wanted.items():
-            missing = max(0, count - roles.count(role))
-            left += missing
-            if paces[arm]:
-                seconds += missing * median(paces[arm]) * Run(arm, role, 0, 0, settings).epochs
+            count = max(0, count)
+            left += count
+            if known := paces.get(arm) or paces.get(chosen):
+                seconds += count * median(known) * Run(arm, role, 0, 0, settings).epochs
             else:
-                unknown += missing
-    return len(finished), left, seconds, unknown
+                unknown += count
+    return sum(record["arm"] in mine for record in done.values()), left, seconds, unknown
 
 
 def start(run: Run, folder: Path) -> subprocess.Popen:

@@ -2,14 +2,16 @@
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from study.plan import Plan, Record, best_rate, estimands_of
+from study.plan import Plan, Record, arms_of, best_rate, estimands_of
 from study.text import STEPS
 from utils.claims.estimates import shift
+from utils.claims.made import claim_of
 from utils.claims.verdicts import UNDECIDED, Judged, judged, of_interval, p_value, power, survive, together
 from utils.claims.words import Estimand
 from utils.files import atomic_file
@@ -17,9 +19,10 @@ from utils.study import GUESSING, of_role, values
 from utils.tables import markdown_table
 from utils.touch.recorded import in_words
 
-__all__ = ["arms_table", "found", "markdown", "runs_at_best", "store"]
+__all__ = ["arms_table", "found", "makes", "markdown", "runs_at_best", "store", "summary"]
 
 NOT_DECIDED = "not decided"
+OURS = " (Ours are other networks, or shorter runs, of JPEG copies at 29.6 dB from the original pixels.)"
 BROKEN = 1.5 * GUESSING  # a final run that ends below has broken down, or never began to learn
 
 
@@ -66,6 +69,11 @@ def _judged(
     return Judged(estimand, by_ranks, verdict), f" (by ranks: {said})"
 
 
+def makes(records: Iterable[Record], arm: str) -> str:
+    """Who made the processor of an arm's final runs: "Intel"; of several, all of them."""
+    return ", ".join(sorted({re.split(r"\W", record["machine"])[0] for record in of_role(records, arm, "final")}))
+
+
 def _length(settings: Mapping[str, Any]) -> str:
     epochs = settings["epochs"]
     steps = epochs * STEPS if settings["text"] else settings["steps"]
@@ -85,6 +93,7 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
     Returns:
         "estimands": question → slug → what was compared, the rule, the effect as text and as numbers, the verdict, the
         length of the runs, the effect at `twice` the epochs, and `lasts`, whether it may be the same (None: not tried);
+        `makes`, of how many makes of processor the compared runs are;
         `power`, as a claim's, None by ranks; `star`: the verdict survives Holm's correction for all estimands that are
         known; a question that is a reproduction has no verdicts, "", and is not counted;
         "claims": slug → the verdict, of claims all of whose estimands are known.
@@ -110,6 +119,7 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
                     "what": estimand.what, "rule": estimand.rule, "text": once.text + aside, "verdict": verdict,
                     "value": value, "low": low, "high": high, "claims": given.get("claims", []),
                     "length": _length(plan.arms[max(estimand.arms, key=lambda arm: plan.arms[arm]["epochs"])]),
+                    "makes": len({makes(records.values(), arm) for arm in estimand.arms}),
                     "twice": None if twice is None else twice.text + later,
                     "lasts": None if twice is None else _alike(once, twice),
                     "power": None if math.isnan(chance) else round(chance, 2),
@@ -135,7 +145,7 @@ def markdown(plan: Plan, known: Mapping[str, Any]) -> str:
     parts = [
         f"Of the {len(made)} comparisons whose runs are done {decided} are decided. With so many tests chance alone "
         f"decides a few: {starred} verdicts, with a star, survive a correction for that (Holm's; as comparisons join, "
-        "a star may go)."
+        "a star may go). A dagger: the runs that are compared are from two makes of processor."
     ]
     longer = {arm for asked in plan.questions.values() for arm in asked.get("twice", [])}
     for question, asked in plan.questions.items():
@@ -148,13 +158,40 @@ def markdown(plan: Plan, known: Mapping[str, Any]) -> str:
             twice = answer["twice"] or ("not run yet" if set(estimand.arms) <= longer else "not tried")
             differs = " (another effect)" if answer["lasts"] is False else ""
             verdict = (answer["verdict"] or "a reproduction: none") + " *" * answer["star"]
+            text = answer["text"] + " †" * (answer["makes"] > 1)
             if answer["verdict"] == UNDECIDED and answer["power"] is not None:
                 verdict += f" (power {answer['power']:.2f})"
-            rows.append([estimand.what, estimand.rule, answer["text"], verdict, twice + differs])
+            rows.append([estimand.what, estimand.rule, text, verdict, twice + differs])
         header = ["compared", "holds if", "found", "verdict", "at twice the epochs"]
-        published = f"\n\nPublished: {asked['published']}" if "published" in asked else ""
+        published = f"\n\nPublished: {asked['published']}{OURS}" if "published" in asked else ""
         parts.append(f"### {asked['asks']}\n\n{markdown_table(header, rows)}{published}")
     return "\n\n".join(parts)
+
+
+def summary(plan: Plan, records: Mapping[str, Record], known: Mapping[str, Any]) -> str:
+    """The questions, a line each: arms, runs, hours of one core, and the claims' verdicts at both scales.
+
+    Args:
+        plan, records: all of them; an arm that serves several questions counts for each, and once in the last line.
+        known: as `found` returns it.
+    """
+    rows = []
+    for asked in plan.questions.values():
+        arms = arms_of(asked)
+        mine = [record for record in records.values() if record["arm"] in arms]
+        slugs = dict.fromkeys(slug for each in asked["estimands"].values() for slug in each.get("claims", []))
+        said = [
+            f"{made.words.number} {made.verdict} → {known['claims'].get(made.words.slug, 'not run yet')}"
+            for made in map(claim_of, slugs)
+        ]
+        rows.append([asked["asks"], len(arms), len(mine), _hours(mine), "; ".join(said)])
+    rows.append(["together", len(plan.arms), len(records), _hours(records.values()), ""])
+    header = ["question", "arms", "runs", "core hours", "claims: after a minute → after hours"]
+    return markdown_table(header, [[str(cell) for cell in row] for row in rows])
+
+
+def _hours(records: Iterable[Record]) -> str:
+    return f"{sum(record['seconds'] for record in records) / 3600:.1f}"
 
 
 def arms_table(plan: Plan, records: Mapping[str, Record]) -> str:
@@ -172,8 +209,8 @@ def arms_table(plan: Plan, records: Mapping[str, Record]) -> str:
         rows.append([
             f"`{arm}`", in_words(settings), f"{rate:g}", len(of_role(mine, arm, "search")), len(final),
             f"{sum(ends) / len(ends):.1f} [{min(ends):.1f}, {max(ends):.1f}]", f"{sum(training) / len(training):.1f}",
-            broken or "", f"{sum(record['seconds'] for record in mine) / 60:.0f}",
+            broken or "", f"{sum(record['seconds'] for record in mine) / 60:.0f}", makes(mine, arm),
         ])  # fmt: skip
     header = ["arm", "what it is", "rate", "runs of the search", "final runs", "% right of the test [lowest, highest]",
-              "of training pictures", "broke down", "core-minutes"]  # fmt: skip
+              "of training pictures", "broke down", "core-minutes", "processor"]  # fmt: skip
     return markdown_table(header, [[str(cell) for cell in row] for row in rows])

@@ -38,6 +38,15 @@ LOOPBACK = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": N
 PLAN, PLAN_FILE = load_plan(), study.PLAN
 SMALL = {"widths": [2, 2, 4], "depth": 5, "epochs": 1, "batch": 10, "steps": 0, "threads": 1}
 PLANS = (PLAN, load_plan("gpu"))
+NOT_DONE_YET = {
+    "resnet-20-bn-recompressed",
+    "resnet-20-bn-half",
+    "text-rms",
+    "text-tanh",
+    "text-none",
+    "skips-bn-45",
+    "skips-skipinit-45",
+}  # arms of which the plan asks for runs that are still to be made
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 each_arm = pytest.mark.parametrize(
     ("plan", "arm"), [pytest.param(plan, arm, id=f"{plan.tier}-{arm}") for plan in PLANS for arm in plan.arms]
@@ -325,14 +334,17 @@ def test_what_was_cut_off_is_done_again_and_a_failure_does_not_stop_the_others(t
 @pytest.mark.proof
 def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_path, monkeypatch):
     runs = [Run("bn-20", "final", 0.1, seed, PLAN.arms["bn-20"]) for seed in range(6)]
-    begun, said = tmp_path / "begun.txt", []
+    begun, ended, said = tmp_path / "begun.txt", tmp_path / "ended.txt", []
 
     def slow(tier, arm, role, rate, seed, *_):  # in the place of training; cloudpickle takes it to the workers
+        import os
         import time
 
         with open(begun, "a") as file:
+            file.write(f"{seed} {os.getpid()}\n")
+        time.sleep(0.2 + seed % 2)  # the second is being made when the first has ended
+        with open(ended, "a") as file:
             file.write(f"{seed}\n")
-        time.sleep(1)
         return {"arm": arm, "role": role, "rate": rate, "seed": seed, "settings": settings, "code": version}
 
     settings, version = dict(PLAN.arms["bn-20"]), code()
@@ -344,11 +356,16 @@ def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_p
         sender(cluster.scheduler_address) as (begin, jobs),
     ):
         assert jobs() == 2
+        killed = []
 
         def say(line):
             said.append(line)
-            if len(said) == 1:  # the other worker is in the middle of its run, or of its next
-                os.kill(cluster.workers[0].pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            while len(said) == 1 and not killed:  # a worker that is in the middle of a run
+                done = ended.read_text().split()
+                making = [line.split() for line in begun.read_text().splitlines() if line.split()[0] not in done]
+                for seed, worker in making[:1]:
+                    os.kill(int(worker), getattr(signal, "SIGKILL", signal.SIGTERM))
+                    killed.append(seed)
 
         def find():
             return [run for run in runs if run.name not in records.read_all(tmp_path)]
@@ -356,7 +373,9 @@ def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_p
         assert schedule.work(find, tmp_path, jobs, say, begin) == 0
     assert not find()
     assert sorted(line.split()[1] for line in said) == sorted(run.name for run in runs)
-    assert len(begun.read_text().split()) >= len(runs)
+    begun_seeds = [line.split()[0] for line in begun.read_text().splitlines()]
+    assert begun_seeds.count(killed[0]) == 2  # it was begun again, and nothing else was lost
+    assert len(begun_seeds) == len(runs) + 1
 
 
 def test_a_worker_that_cannot_be_used_is_named_and_one_that_joins_counts(monkeypatch):
@@ -414,7 +433,7 @@ def test_a_first_epoch_is_made_again_and_a_record_of_another_is_told(data, monke
 
 def test_the_command_says_what_is_left_and_what_was_found(capsys, tmp_path):
     tiers = {"hours": (PLAN_FILE, tmp_path / "records"), "gpu": (None, tmp_path / "others")}
-    page = "".join([command.BEGIN, "old", command.END, *command.ARMS])
+    page = "".join([command.BEGIN, "old", command.END, *command.ARMS, *command.SUMMARY])
     (tmp_path / "README.md").write_text(page, encoding="utf-8")
     assert command.main(["order", "--list"], tiers, tmp_path) == 0
     assert "order           0 done,   48 left: 48 of arms of which no run is done yet" in capsys.readouterr().out
@@ -441,7 +460,7 @@ def made_up(arm, role, accuracies, rate=0.1, pictures=1000, seed=100):
     return {
         f"{arm}.{role}.{s}": {
             "arm": arm, "role": role, "rate": rate, "seed": s, "stopped": None, "epochs": 10, "training": 0.9,
-            "test": float(row.mean()), "pixels": "0", "pictures": pictures,
+            "test": float(row.mean()), "pixels": "0", "pictures": pictures, "machine": "Intel(R) Xeon(R)",
             "right": base64.b64encode(np.packbits(row)).decode(),
         }
         for s, row in enumerate(rows)
@@ -475,6 +494,10 @@ def test_a_verdict_waits_for_all_runs_and_twice_the_epochs_are_compared():
     assert "| holds * | 15.0 points" in page  # it survives a correction for one test
     assert "(another effect)" in page
     assert page.startswith("Of the 1 comparisons whose runs are done 1 are decided.")
+    assert "†" not in page
+    elsewhere = {name: {**record, "machine": "AMD EPYC 9"} for name, record in after.items()}
+    page = verdicts.markdown(PLAN, verdicts.found(PLAN, {**searches, **before, **elsewhere}))
+    assert "†" in page
 
 
 def test_arms_of_which_runs_broke_down_are_compared_by_ranks():
@@ -570,7 +593,7 @@ def test_a_run_is_begun_killed_begun_again_and_leaves_a_record(tmp_path, monkeyp
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COURSE_DATA", "stand-in")
     long = Run("bn-45", "twice", 0.1, 0, PLAN.arms["bn-45"])
-    for end in (lambda begun: begun.terminate(), lambda begun: begun.stdin.close()):
+    for end in (lambda begun: begun.terminate(), lambda begun: begun.kill(), lambda begun: begun.stdin.close()):
         begun = schedule.start(long, tmp_path)
         with pytest.raises(subprocess.TimeoutExpired):
             begun.wait(timeout=6)
@@ -651,12 +674,57 @@ def test_what_both_scales_have_asked_is_paired_once_and_by_the_plans_rule():
         assert pair.verdicts == tuple(of_interval(found[1:], pair.holds) for found in (pair.minute, pair.hours))
 
 
+def test_the_stored_records_are_all_that_the_plan_asks_for_and_whole():
+    stored = records.read_all()
+    left = schedule.due(PLAN, list(PLAN.questions), stored)
+    assert {run.arm for run in left} == NOT_DONE_YET, "run `make study`, or name above what is being made"
+    assert len(left) == schedule.estimate(PLAN, list(PLAN.questions), stored)[1]
+    for name, record in stored.items():
+        run = Run(record["arm"], record["role"], record["rate"], record["seed"], PLAN.arms[record["arm"]])
+        assert run.name == name
+        if record["stopped"]:
+            continue
+        steps = run.settings["steps"] or run.settings["text"]
+        curves = (len(record["validation"]), len(record["norms"]))
+        assert curves == (record["epochs"],) * 2 or steps, name
+        assert len(record["loss"]) == 100, name
+        assert np.isfinite(record["loss"]).all(), name
+        if record["role"] != "search":
+            assert record["test"] == pytest.approx(study.right_answers(record).mean(), abs=1e-9), name
+
+
+def test_what_is_left_is_what_is_due_when_another_rate_has_come_out_best():
+    stored = {name: record for name, record in records.read_all().items() if record["arm"].startswith("bn-")}
+    order = {name: record for name, record in stored.items() if record["arm"] in ("bn-20", "bn-after-20")}
+    finished, left, *_ = schedule.estimate(PLAN, ["order"], order)
+    assert (finished, left) == (len(order), 0)
+    best, _ = best_rate(PLAN.arms["bn-after-20"], study.of_role(order.values(), "bn-after-20", "search"))
+    other = next(rate for rate in PLAN.arms["bn-after-20"]["rates"][1:-1] if rate != best)
+    moved = {
+        name: {**record, "validation": [0.99]}
+        if (record["arm"], record["role"], record["rate"]) == ("bn-after-20", "search", other)
+        else record
+        for name, record in order.items()
+    }
+    due = schedule.due(PLAN, ["order"], moved)
+    assert len(due) == schedule.estimate(PLAN, ["order"], moved)[1] > 0
+
+
+def test_records_of_another_torch_are_not_added_to():
+    records.refuse_another_torch("2.14.1+cpu", [{"torch": "2.14.0"}, {"torch": "2.14.1+cu130"}])
+    with pytest.raises(
+        ValueError, match=r"are of torch 2\.14, and here is 2\.15\.0: use that one, or a folder of your"
+    ):
+        records.refuse_another_torch("2.15.0", [{"torch": "2.14.1"}])
+
+
 def test_the_stored_records_fit_the_plan_and_yield_the_stored_verdicts():
     stored = records.read_all()
     assert study.verdicts() == verdicts.found(PLAN, stored), "run `make study ARGS=--list`"
     page = (schedule.ROOT / "study" / "README.md").read_text(encoding="utf-8")
     assert verdicts.markdown(PLAN, study.verdicts()) in page, "run `make study ARGS=--list`"
     assert verdicts.arms_table(PLAN, stored) in page, "run `make study ARGS=--list`"
+    assert verdicts.summary(PLAN, stored, study.verdicts()) in page, "run `make study ARGS=--list`"
     problems = {name: problem for name, record in stored.items() if (problem := records.fits_plan(record, PLAN))}
     assert not problems
     assert all(np.isfinite(record["seconds"]) for record in stored.values())

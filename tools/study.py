@@ -18,6 +18,7 @@ import contextlib
 import signal
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -31,6 +32,7 @@ from utils.study import STUDY, TIERS, read_all
 
 BEGIN, END = "<!-- answers -->", "<!-- /answers -->"
 ARMS = "<!-- arms -->", "<!-- /arms -->"
+SUMMARY = "<!-- summary -->", "<!-- /summary -->"
 
 
 def main(arguments, tiers=TIERS, out=STUDY):
@@ -75,6 +77,8 @@ def make(plan, questions, folder, options):
         from study.cluster import sender  # here, for Dask takes a second to import
 
         here = sender(options.scheduler)
+    if not options.scheduler:  # else it is the workers' torch that counts
+        records.refuse_another_torch(version("torch"), read_all(folder).values())
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", timeout=0)
     with alone(lock), here as (begin, jobs):
@@ -123,6 +127,7 @@ def tell(plan, done, out):
     verdicts.store(known, out / "verdicts.json")
     write(between_markers(page, BEGIN, END, verdicts.markdown(plan, known)), page)
     write(between_markers(page, *ARMS, verdicts.arms_table(plan, done)), page)
+    write(between_markers(page, *SUMMARY, verdicts.summary(plan, done, known)), page)
 
 
 def compare(plan, folder, count):
@@ -136,7 +141,6 @@ def compare(plan, folder, count):
     drawn = check.draw(done, count, seed=int(time.time()))
     if not drawn:
         raise ValueError(f"{folder} has no records to compare with")
-    torches = sorted({record["torch"].split("+")[0] for record in done.values()})
     here = sum(map(check.made_here, done.values()))
     print(f"[study] {here} of {len(done)} records are of this make of processor and this torch, {torch.__version__}")
     for name in drawn:
@@ -147,8 +151,11 @@ def compare(plan, folder, count):
         found = check.again(done[name], plan, data)
         wrong += not found.agrees
         print(f"[study] {name:<44} {found.words}", flush=True)
-    if wrong and torch.__version__.split("+")[0] not in torches:
-        print(f"[study] the records are of torch {', '.join(torches)}: if several differ, make them anew")
+    if records.torches(done.values()) - records.torches([{"torch": torch.__version__}]):
+        print(
+            f"[study] the records are of torch {', '.join(sorted(records.torches(done.values())))}, and no digit need "
+            "come again: study/README.md, “A new torch”, says when to make them anew"
+        )
     return 1 if wrong else 0
 
 

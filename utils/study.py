@@ -148,7 +148,7 @@ def verdicts(path: Path = STUDY / "verdicts.json") -> Mapping[str, Any]:
         raise ValueError(f"{path.name} is not what `make study` writes ({error}): run it again") from error
 
 
-def estimands_about(slug: str) -> list[tuple[str, str]]:
-    """(question, slug) of the estimands that a claim rests on after hours, whether they are done or not."""
-    asked = read_plan()["questions"]
+def estimands_about(slug: str, tier: str = "hours") -> list[tuple[str, str]]:
+    """(question, slug) of the estimands that a claim rests on in the plan of a tier, whether they are done or not."""
+    asked = read_plan(TIERS[tier][0])["questions"]
     return [(q, e) for q in asked for e, given in asked[q]["estimands"].items() if slug in given.get("claims", [])]

@@ -104,7 +104,9 @@ def _after_hours(made: Claim, show: Callable[[str], str]) -> str:
     """The study's verdict; empty where it does not ask."""
     if found := study.verdicts()["claims"].get(made.words.slug):
         return show(found)
-    return "not run yet" if study.estimands_about(made.words.slug) else ""
+    if study.estimands_about(made.words.slug):
+        return "not run yet"
+    return "not run: for a GPU" if study.estimands_about(made.words.slug, "gpu") else ""
 
 
 def _measured(made: Claim) -> list[str]:

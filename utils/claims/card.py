@@ -72,7 +72,7 @@ def html(made: Claim, now: list[Judged], here: str, problem: str = "") -> str:
     by = f" <em>({escape(words.by)})</em>" if words.by else ""
     here = here if words.pictures else ""
     measured = "" if problem else _just_now(now, here)
-    after = "" if problem else _after_hours(words.slug)
+    after = "" if problem else _after_hours(made)
     table = "" if problem else _table(made, now, here)
     said = f"“{escape(words.sentence)}”" if words.said == "quote" else escape(words.sentence)
     return (
@@ -125,10 +125,14 @@ def _table(made: Claim, now: list[Judged], here: str) -> str:
     return html_table(("compared", "holds if", *columns, just_now), rows)
 
 
-def _after_hours(slug: str) -> str:
-    """What the study says of a claim; empty if it does not ask."""
+def _after_hours(made: Claim) -> str:
+    """What the study says of a claim; where it does not ask, that, if the minute could not tell."""
+    slug = made.words.slug
     if not (about := study.estimands_about(slug)):
-        return ""
+        if study.estimands_about(slug, "gpu"):
+            return "<p><strong>After hours:</strong> not run; the study's larger plan, for a GPU, asks this.</p>"
+        told = not _stands(made) or made.verdict != UNDECIDED
+        return "" if told else "<p><strong>After hours:</strong> the study does not ask this.</p>"
     known = study.verdicts()
     if slug not in known["claims"]:
         questions = ", ".join(dict.fromkeys(question for question, _ in about))
