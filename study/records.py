@@ -33,8 +33,9 @@ def write(run: Run, record: Mapping[str, Any], folder: Path = RECORDS) -> Path:
 
     Raises:
         ValueError: it was made by another plan, or by other code: on a machine with another version of the course; or
-            with other pictures than the records that are there.
+            with other pictures, or another torch, than the records that are there.
     """
+    refuse_another_torch(record["torch"], read_all(folder).values())
     if record.get("data") != "text" and "pixels" in record:
         refuse_others(record["pixels"], folder)
     if record["settings"] != dict(run.settings) or record["code"] != code():

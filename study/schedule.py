@@ -64,8 +64,9 @@ def estimate(
         if chosen == arm:
             have = Counter(record["rate"] for record in searched)
             wanted["search"] = sum(settings["searches"] - have[rate] for rate in missing)
-        for role in ("final", "twice"):  # those at another rate, of an earlier search, do not count
-            wanted[role] -= sum(record["rate"] == rate for record in of_role(done.values(), arm, role))
+        for role in ("final", "twice"):  # those at another rate do not count; while it is not known, it may be theirs
+            at = Counter(record["rate"] for record in of_role(done.values(), arm, role))
+            wanted[role] -= at[rate] if rate is not None else max(at.values(), default=0)
         for role, count in wanted.items():
             count = max(0, count)
             left += count

@@ -10,6 +10,7 @@ from typing import Any
 
 from study.plan import Plan, Record, arms_of, best_rate, estimands_of
 from study.text import STEPS
+from utils.claims import card
 from utils.claims.estimates import shift
 from utils.claims.made import claim_of
 from utils.claims.verdicts import UNDECIDED, Judged, judged, of_interval, p_value, power, survive, together
@@ -22,7 +23,7 @@ from utils.touch.recorded import in_words
 __all__ = ["arms_table", "found", "makes", "markdown", "runs_at_best", "store", "summary"]
 
 NOT_DECIDED = "not decided"
-OURS = " (Ours are other networks, or shorter runs, of JPEG copies at 29.6 dB from the original pixels.)"
+OURS = " (The networks here are others, or train for less long; and see “Copies of the pictures”.)"
 BROKEN = 1.5 * GUESSING  # a final run that ends below has broken down, or never began to learn
 
 
@@ -69,9 +70,16 @@ def _judged(
     return Judged(estimand, by_ranks, verdict), f" (by ranks: {said})"
 
 
-def makes(records: Iterable[Record], arm: str) -> str:
-    """Who made the processor of an arm's final runs: "Intel"; of several, all of them."""
-    return ", ".join(sorted({re.split(r"\W", record["machine"])[0] for record in of_role(records, arm, "final")}))
+def makes(records: Iterable[Record]) -> list[str]:
+    """Who made the processors of these runs, each once: ["AMD", "Intel"]."""
+    return sorted({re.split(r"\W", record["machine"])[0] for record in records})
+
+
+def _several_makes(plan: Plan, records: Mapping[str, Record], estimand: Estimand, value: str, role: str) -> bool:
+    """Whether what is compared was run on several makes of processor."""
+    role_of_value = "search" if value == "usable rate" else role
+    runs = [runs_at_best(plan, records, arm, role) or [] for arm in estimand.arms]
+    return len(makes(record for each in runs for record in each if record["role"] == role_of_value)) > 1
 
 
 def _length(settings: Mapping[str, Any]) -> str:
@@ -93,7 +101,7 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
     Returns:
         "estimands": question → slug → what was compared, the rule, the effect as text and as numbers, the verdict, the
         length of the runs, the effect at `twice` the epochs, and `lasts`, whether it may be the same (None: not tried);
-        `makes`, of how many makes of processor the compared runs are;
+        `makes` and `makes_twice`, whether the runs that are compared are of several makes of processor;
         `power`, as a claim's, None by ranks; `star`: the verdict survives Holm's correction for all estimands that are
         known; a question that is a reproduction has no verdicts, "", and is not counted;
         "claims": slug → the verdict, of claims all of whose estimands are known.
@@ -105,7 +113,8 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
         for slug, estimand in estimands_of(asked).items():
             given = asked["estimands"][slug]
             roles = ("final", "twice")
-            both = [_judged(plan, records, estimand, given.get("value", "test"), role) for role in roles]
+            asks = [(plan, records, estimand, given.get("value", "test"), role) for role in roles]
+            both = [_judged(*each) for each in asks]
             (once, aside), (twice, later) = (each or (None, "") for each in both)
             for claim in given.get("claims", []):
                 about.setdefault(claim, []).append(once.verdict if once else None)
@@ -119,8 +128,9 @@ def found(plan: Plan, records: Mapping[str, Record]) -> dict[str, Any]:
                     "what": estimand.what, "rule": estimand.rule, "text": once.text + aside, "verdict": verdict,
                     "value": value, "low": low, "high": high, "claims": given.get("claims", []),
                     "length": _length(plan.arms[max(estimand.arms, key=lambda arm: plan.arms[arm]["epochs"])]),
-                    "makes": len({makes(records.values(), arm) for arm in estimand.arms}),
+                    "makes": _several_makes(*asks[0]),
                     "twice": None if twice is None else twice.text + later,
+                    "makes_twice": twice is not None and _several_makes(*asks[1]),
                     "lasts": None if twice is None else _alike(once, twice),
                     "power": None if math.isnan(chance) else round(chance, 2),
                 }  # fmt: skip
@@ -145,7 +155,7 @@ def markdown(plan: Plan, known: Mapping[str, Any]) -> str:
     parts = [
         f"Of the {len(made)} comparisons whose runs are done {decided} are decided. With so many tests chance alone "
         f"decides a few: {starred} verdicts, with a star, survive a correction for that (Holm's; as comparisons join, "
-        "a star may go). A dagger: the runs that are compared are from two makes of processor."
+        "a star may go). A dagger: the runs that are compared are from more than one make of processor."
     ]
     longer = {arm for asked in plan.questions.values() for arm in asked.get("twice", [])}
     for question, asked in plan.questions.items():
@@ -158,7 +168,8 @@ def markdown(plan: Plan, known: Mapping[str, Any]) -> str:
             twice = answer["twice"] or ("not run yet" if set(estimand.arms) <= longer else "not tried")
             differs = " (another effect)" if answer["lasts"] is False else ""
             verdict = (answer["verdict"] or "a reproduction: none") + " *" * answer["star"]
-            text = answer["text"] + " †" * (answer["makes"] > 1)
+            text = answer["text"] + " †" * answer["makes"]
+            twice += " †" * answer["makes_twice"]
             if answer["verdict"] == UNDECIDED and answer["power"] is not None:
                 verdict += f" (power {answer['power']:.2f})"
             rows.append([estimand.what, estimand.rule, text, verdict, twice + differs])
@@ -181,7 +192,7 @@ def summary(plan: Plan, records: Mapping[str, Record], known: Mapping[str, Any])
         mine = [record for record in records.values() if record["arm"] in arms]
         slugs = dict.fromkeys(slug for each in asked["estimands"].values() for slug in each.get("claims", []))
         said = [
-            f"{made.words.number} {made.verdict} → {known['claims'].get(made.words.slug, 'not run yet')}"
+            f"{made.words.number} {card.verdict(made)} → {known['claims'].get(made.words.slug, 'not run yet')}"
             for made in map(claim_of, slugs)
         ]
         rows.append([asked["asks"], len(arms), len(mine), _hours(mine), "; ".join(said)])
@@ -209,7 +220,7 @@ def arms_table(plan: Plan, records: Mapping[str, Record]) -> str:
         rows.append([
             f"`{arm}`", in_words(settings), f"{rate:g}", len(of_role(mine, arm, "search")), len(final),
             f"{sum(ends) / len(ends):.1f} [{min(ends):.1f}, {max(ends):.1f}]", f"{sum(training) / len(training):.1f}",
-            broken or "", f"{sum(record['seconds'] for record in mine) / 60:.0f}", makes(mine, arm),
+            broken or "", f"{sum(record['seconds'] for record in mine) / 60:.0f}", ", ".join(makes(final)),
         ])  # fmt: skip
     header = ["arm", "what it is", "rate", "runs of the search", "final runs", "% right of the test [lowest, highest]",
               "of training pictures", "broke down", "core-minutes", "processor"]  # fmt: skip

@@ -319,6 +319,9 @@ def test_card_and_board_show_what_the_study_found(course, monkeypatch):
     course.write(HEAD + GAP)
     course.record()
     assert "After hours" not in shown().data["text/html"]  # nothing is asked of it
+    with monkeypatch.context() as undecided:
+        undecided.setattr(type(claim_of("slower")), "verdict", UNDECIDED)
+        assert "the study does not ask this" in shown().data["text/html"]
     monkeypatch.setattr(study, "estimands_about", lambda slug, tier="hours": [("few", "a")] if tier == "gpu" else [])
     assert "not run; the study's larger plan, for a GPU, asks this" in unescape(shown().data["text/html"])
     assert "not run: for a GPU" in board()._repr_html_()

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import nbformat
@@ -47,6 +48,7 @@ NOT_DONE_YET = {
     "skips-bn-45",
     "skips-skipinit-45",
 }  # arms of which the plan asks for runs that are still to be made
+BY = {"torch": "2.14.1"}  # what every record says of who made it
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 each_arm = pytest.mark.parametrize(
     ("plan", "arm"), [pytest.param(plan, arm, id=f"{plan.tier}-{arm}") for plan in PLANS for arm in plan.arms]
@@ -127,7 +129,7 @@ def searched_arm(arm, best):
     settings = PLAN.arms[arm]
     return {
         f"{arm} {rate} {seed}": {"arm": arm, "role": "search", "rate": rate, "seed": seed, "stopped": None,
-                           "validation": [0.5 - abs(rate - best)]}
+                           "validation": [0.5 - abs(rate - best)], "machine": "Intel(R) Xeon(R)"}
         for rate in settings["rates"] for seed in range(settings["searches"])
     }  # fmt: skip
 
@@ -277,7 +279,14 @@ def test_two_weights_a_channel_learn_and_no_others(device):
 
 def test_records_are_whole_fit_the_plan_and_are_read_by_name(tmp_path, data):
     run = Run("bn-20", "final", 0.1, 100, PLAN.arms["bn-20"])
-    made = {"arm": "bn-20", "role": "final", "rate": 0.1, "settings": dict(run.settings), "code": code()}
+    made = {
+        "arm": "bn-20",
+        "role": "final",
+        "rate": 0.1,
+        "settings": dict(run.settings),
+        "code": code(),
+        "torch": "2.14.1",
+    }
     path = records.write(run, made, tmp_path)
     assert path.name == "bn-20.final.0.1.100.json"
     [(name, record)] = records.read_all(tmp_path).items()
@@ -303,7 +312,7 @@ def test_what_was_cut_off_is_done_again_and_a_failure_does_not_stop_the_others(t
 
     def begin(run, folder):
         if run.seed != 1:
-            records.write(run, {"arm": run.arm, "settings": dict(run.settings), "code": code()}, folder)
+            records.write(run, {"arm": run.arm, "settings": dict(run.settings), "code": code(), **BY}, folder)
         return subprocess.Popen([sys.executable, "-c", script, str(run.seed)])
 
     said: list[str] = []
@@ -345,9 +354,17 @@ def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_p
         time.sleep(0.2 + seed % 2)  # the second is being made when the first has ended
         with open(ended, "a") as file:
             file.write(f"{seed}\n")
-        return {"arm": arm, "role": role, "rate": rate, "seed": seed, "settings": settings, "code": version}
+        return {
+            "arm": arm,
+            "role": role,
+            "rate": rate,
+            "seed": seed,
+            "settings": settings,
+            "code": version,
+            "torch": "2.14.1",
+        }
 
-    settings, version = dict(PLAN.arms["bn-20"]), code()
+    settings, version, by = dict(PLAN.arms["bn-20"]), code(), BY
     monkeypatch.setattr(one, "record_elsewhere", slow)
     monkeypatch.setenv("COURSE_DATA", "stand-in")
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
@@ -360,7 +377,8 @@ def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_p
 
         def say(line):
             said.append(line)
-            while len(said) == 1 and not killed:  # a worker that is in the middle of a run
+            until = time.monotonic() + 20
+            while len(said) == 1 and not killed and time.monotonic() < until:  # a worker in the middle of a run
                 done = ended.read_text().split()
                 making = [line.split() for line in begun.read_text().splitlines() if line.split()[0] not in done]
                 for seed, worker in making[:1]:
@@ -373,6 +391,7 @@ def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_p
         assert schedule.work(find, tmp_path, jobs, say, begin) == 0
     assert not find()
     assert sorted(line.split()[1] for line in said) == sorted(run.name for run in runs)
+    assert killed, "no run was being made when the first had ended"
     begun_seeds = [line.split()[0] for line in begun.read_text().splitlines()]
     assert begun_seeds.count(killed[0]) == 2  # it was begun again, and nothing else was lost
     assert len(begun_seeds) == len(runs) + 1
@@ -615,7 +634,14 @@ def test_a_run_wants_the_pictures_and_is_not_made_twice(tmp_path, monkeypatch, d
     with pytest.raises(OSError, match="CIFAR-10 is not on this machine"):
         one.record_of("hours", "bn-5", "search", 0.1, 0)
     run = Run("bn-5", "search", 0.1, 0, PLAN.arms["bn-5"])
-    kept = {"arm": "bn-5", "role": "search", "rate": 0.1, "settings": dict(run.settings), "code": code()}
+    kept = {
+        "arm": "bn-5",
+        "role": "search",
+        "rate": 0.1,
+        "settings": dict(run.settings),
+        "code": code(),
+        "torch": "2.14.1",
+    }
     records.write(run, kept, tmp_path)
     one.main(str(tmp_path), "hours", "bn-5", "search", "0.1", "0")
     with pytest.raises(ValueError, match="made by another version of the course"):
@@ -684,13 +710,12 @@ def test_the_stored_records_are_all_that_the_plan_asks_for_and_whole():
         assert run.name == name
         if record["stopped"]:
             continue
-        steps = run.settings["steps"] or run.settings["text"]
-        curves = (len(record["validation"]), len(record["norms"]))
-        assert curves == (record["epochs"],) * 2 or steps, name
+        looks = 5 if run.settings["steps"] else record["epochs"]  # at the accuracy on held-out pictures
+        assert (len(record["validation"]), len(record["norms"])) == (looks, looks), name
         assert len(record["loss"]) == 100, name
         assert np.isfinite(record["loss"]).all(), name
         if record["role"] != "search":
-            assert record["test"] == pytest.approx(study.right_answers(record).mean(), abs=1e-9), name
+            assert record["test"] == pytest.approx(study.right_answers(record).mean(), abs=6e-6), name
 
 
 def test_what_is_left_is_what_is_due_when_another_rate_has_come_out_best():
