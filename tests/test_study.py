@@ -279,14 +279,7 @@ def test_two_weights_a_channel_learn_and_no_others(device):
 
 def test_records_are_whole_fit_the_plan_and_are_read_by_name(tmp_path, data):
     run = Run("bn-20", "final", 0.1, 100, PLAN.arms["bn-20"])
-    made = {
-        "arm": "bn-20",
-        "role": "final",
-        "rate": 0.1,
-        "settings": dict(run.settings),
-        "code": code(),
-        "torch": "2.14.1",
-    }
+    made = {"arm": "bn-20", "role": "final", "rate": 0.1, "settings": dict(run.settings), "code": code(), **BY}
     path = records.write(run, made, tmp_path)
     assert path.name == "bn-20.final.0.1.100.json"
     [(name, record)] = records.read_all(tmp_path).items()
@@ -354,17 +347,9 @@ def test_a_cluster_that_loses_a_worker_makes_every_run_and_keeps_each_once(tmp_p
         time.sleep(0.2 + seed % 2)  # the second is being made when the first has ended
         with open(ended, "a") as file:
             file.write(f"{seed}\n")
-        return {
-            "arm": arm,
-            "role": role,
-            "rate": rate,
-            "seed": seed,
-            "settings": settings,
-            "code": version,
-            "torch": "2.14.1",
-        }
+        return {"arm": arm, "role": role, "rate": rate, "seed": seed, **also}
 
-    settings, version, by = dict(PLAN.arms["bn-20"]), code(), BY
+    also = {"settings": dict(PLAN.arms["bn-20"]), "code": code(), **BY}
     monkeypatch.setattr(one, "record_elsewhere", slow)
     monkeypatch.setenv("COURSE_DATA", "stand-in")
     monkeypatch.delenv("CIFAR10_DIR", raising=False)
@@ -634,14 +619,7 @@ def test_a_run_wants_the_pictures_and_is_not_made_twice(tmp_path, monkeypatch, d
     with pytest.raises(OSError, match="CIFAR-10 is not on this machine"):
         one.record_of("hours", "bn-5", "search", 0.1, 0)
     run = Run("bn-5", "search", 0.1, 0, PLAN.arms["bn-5"])
-    kept = {
-        "arm": "bn-5",
-        "role": "search",
-        "rate": 0.1,
-        "settings": dict(run.settings),
-        "code": code(),
-        "torch": "2.14.1",
-    }
+    kept = {"arm": "bn-5", "role": "search", "rate": 0.1, "settings": dict(run.settings), "code": code(), **BY}
     records.write(run, kept, tmp_path)
     one.main(str(tmp_path), "hours", "bn-5", "search", "0.1", "0")
     with pytest.raises(ValueError, match="made by another version of the course"):
