@@ -40,8 +40,6 @@ PLAN, PLAN_FILE = load_plan(), study.PLAN
 SMALL = {"widths": [2, 2, 4], "depth": 5, "epochs": 1, "batch": 10, "steps": 0, "threads": 1}
 PLANS = (PLAN, load_plan("gpu"))
 NOT_DONE_YET = {
-    "resnet-20-bn-recompressed",
-    "resnet-20-bn-half",
     "text-rms",
     "text-tanh",
     "text-none",
