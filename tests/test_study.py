@@ -40,9 +40,6 @@ PLAN, PLAN_FILE = load_plan(), study.PLAN
 SMALL = {"widths": [2, 2, 4], "depth": 5, "epochs": 1, "batch": 10, "steps": 0, "threads": 1}
 PLANS = (PLAN, load_plan("gpu"))
 NOT_DONE_YET = {
-    "text-rms",
-    "text-tanh",
-    "text-none",
     "skips-bn-45",
     "skips-skipinit-45",
 }  # arms of which the plan asks for runs that are still to be made
