@@ -18,7 +18,6 @@ from distributed import Client
 
 from study import one, records
 from study.plan import Run
-from study.training import code
 
 __all__ = ["Sent", "sender"]
 
@@ -28,9 +27,9 @@ class Sent:
 
     def __init__(self, client: Client, run: Run, folder: Path):
         self.run, self.folder, self.returncode = run, folder, None
-        given = (run.tier, run.arm, run.role, run.rate, run.seed)
+        given, version = (run.tier, run.arm, run.role, run.rate, run.seed), one.version()
         self.future = client.submit(
-            one.record_elsewhere, *given, code(), records.pixels_in(folder), key=f"{run.name} {code()}", pure=False
+            one.record_elsewhere, *given, version, records.pixels_in(folder), key=f"{run.name} {version}", pure=False
         )
 
     def poll(self) -> int | None:
@@ -60,8 +59,8 @@ def sender(address: str) -> Iterator[tuple[Callable[[Run, Path], Sent], Callable
 
     Raises:
         OSError: nobody answers there, or the cluster has no worker, or one that cannot be used: with several threads
-            (two trainings in one process would share torch's random numbers), with another version of the course, or
-            with other pictures than the others, or none.
+            (two trainings in one process would share torch's random numbers), with another version of the course or
+            of torch, or with other pictures than the others, or none.
     """
     with Client(address, timeout="10s", set_as_default=False) as client:
         found: dict[str, tuple[str, str]] = {}  # worker → why it cannot be used, if so; its pictures
@@ -97,7 +96,7 @@ def _usable(threads: int, answer: object, others: set[str]) -> tuple[str, str]:
         return "several threads", ""
     if not isinstance(answer, tuple):
         return f"a problem ({answer})", ""
-    version, seen = answer
-    if version != code():
-        return "another version of the course", seen
+    theirs, seen = answer
+    if theirs != one.version():
+        return "another version of the course or of torch", seen
     return "other pictures" if others - {seen} else "", seen

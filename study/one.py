@@ -18,7 +18,17 @@ from utils.data import DataError, ImageData, load
 from utils.study import TIERS
 from utils.training import pick_device
 
-__all__ = ["ATTENDED", "HOPELESS", "main", "named", "pictures_here", "record_elsewhere", "record_of", "versions_here"]
+__all__ = [
+    "ATTENDED",
+    "HOPELESS",
+    "main",
+    "named",
+    "pictures_here",
+    "record_elsewhere",
+    "record_of",
+    "version",
+    "versions_here",
+]
 
 HOPELESS = 3  # the exit status that says: whatever is begun after this will fail in the same way
 ATTENDED = "attended"  # a last argument: who started this holds its standard input, and it ends when they do
@@ -43,21 +53,26 @@ def pictures_here() -> ImageData:
     return data
 
 
+def version() -> str:
+    """Of the course and of torch on this machine: wherever an arm is trained, both must be the same."""
+    return f"{code()} torch {records.minor(torch.__version__)}"
+
+
 def versions_here() -> tuple[str, str]:
-    """Of the course and of the pictures on this machine: hashes; errors as `record_of`."""
-    return code(), pixels_of(pictures_here())
+    """`version`, and the hash of the pictures on this machine; errors as `record_of`."""
+    return version(), pixels_of(pictures_here())
 
 
 def record_elsewhere(
-    tier: str, arm: str, role: str, rate: float, seed: int, version: str, pixels: frozenset[str]
+    tier: str, arm: str, role: str, rate: float, seed: int, wanted: str, pixels: frozenset[str]
 ) -> dict[str, Any]:
-    """`record_of` on another machine, which first asks whether its course and its pictures are those of who sent it.
+    """`record_of` on another machine, which first asks whether its `version` and pictures are those of who sent it.
 
     Raises:
         ValueError: they are not. OSError: as `record_of`.
     """
-    if version != code():
-        raise ValueError("another version of the course is here: use the same one on all machines")
+    if wanted != version():
+        raise ValueError("another version of the course or of torch is here: use the same ones on all machines")
     if pixels and load_plan(tier).arms[arm]["text"] is False and (here := pixels_of(load(verbose=False))) not in pixels:
         raise records.OtherPictures(f"the pictures here ({here}) are not those of the records")
     return record_of(tier, arm, role, rate, seed)

@@ -14,6 +14,7 @@ __all__ = [
     "RECORDS",
     "OtherPictures",
     "fits_plan",
+    "minor",
     "of_plan",
     "pixels_in",
     "read_all",
@@ -62,15 +63,20 @@ def refuse_others(pixels: str, folder: Path) -> None:
         )
 
 
+def minor(version: str) -> str:
+    """ "2.14" of "2.14.1+cpu": another patch of torch counts as the same."""
+    return ".".join(version.split(".")[:2])
+
+
 def torches(done: Iterable[Record]) -> set[str]:
-    """By which torch the records were made, as "2.14": another patch of it rounds as it does."""
-    return {".".join(record["torch"].split(".")[:2]) for record in done}
+    """By which torch the records were made, as "2.14"."""
+    return {minor(record["torch"]) for record in done}
 
 
 def refuse_another_torch(version: str, done: Iterable[Record]) -> None:
     """ValueError if the records are of another torch than this version, "2.14.1": an arm would be of both."""
-    made, here = torches(done), ".".join(version.split(".")[:2])
-    if made - {here}:
+    made = torches(done)
+    if made - {minor(version)}:
         raise ValueError(
             f"the records are of torch {', '.join(sorted(made))}, and here is {version}: use that one, or a folder of "
             "your own (--records FOLDER), or make them all anew (study/README.md, “A new torch”)"

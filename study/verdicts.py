@@ -20,7 +20,7 @@ from utils.study import GUESSING, of_role, values
 from utils.tables import markdown_table
 from utils.touch.recorded import in_words
 
-__all__ = ["arms_table", "found", "makes", "markdown", "runs_at_best", "store", "summary"]
+__all__ = ["arms_table", "found", "markdown", "runs_at_best", "store", "summary"]
 
 NOT_DECIDED = "not decided"
 OURS = " (The networks here are others, or train for less long; and see “Copies of the pictures”.)"
@@ -70,7 +70,7 @@ def _judged(
     return Judged(estimand, by_ranks, verdict), f" (by ranks: {said})"
 
 
-def makes(records: Iterable[Record]) -> list[str]:
+def _makes(records: Iterable[Record]) -> list[str]:
     """Who made the processors of these runs, each once: ["AMD", "Intel"]."""
     return sorted({re.split(r"\W", record["machine"])[0] for record in records})
 
@@ -79,7 +79,7 @@ def _several_makes(plan: Plan, records: Mapping[str, Record], estimand: Estimand
     """Whether what is compared was run on several makes of processor."""
     role_of_value = "search" if value == "usable rate" else role
     runs = [runs_at_best(plan, records, arm, role) or [] for arm in estimand.arms]
-    return len(makes(record for each in runs for record in each if record["role"] == role_of_value)) > 1
+    return len(_makes(record for each in runs for record in each if record["role"] == role_of_value)) > 1
 
 
 def _length(settings: Mapping[str, Any]) -> str:
@@ -220,7 +220,7 @@ def arms_table(plan: Plan, records: Mapping[str, Record]) -> str:
         rows.append([
             f"`{arm}`", in_words(settings), f"{rate:g}", len(of_role(mine, arm, "search")), len(final),
             f"{sum(ends) / len(ends):.1f} [{min(ends):.1f}, {max(ends):.1f}]", f"{sum(training) / len(training):.1f}",
-            broken or "", f"{sum(record['seconds'] for record in mine) / 60:.0f}", ", ".join(makes(final)),
+            broken or "", f"{sum(record['seconds'] for record in mine) / 60:.0f}", ", ".join(_makes(final)),
         ])  # fmt: skip
     header = ["arm", "what it is", "rate", "runs of the search", "final runs", "% right of the test [lowest, highest]",
               "of training pictures", "broke down", "core-minutes", "processor"]  # fmt: skip

@@ -383,9 +383,9 @@ def test_a_worker_that_cannot_be_used_is_named_and_one_that_joins_counts(monkeyp
             cluster.scale(2)
             cluster.wait_for_workers(2)
             assert how_many() == 2
-        monkeypatch.setattr("study.cluster.code", lambda: "0")
+        monkeypatch.setattr(one, "version", lambda: "0")
         with (
-            pytest.raises(OSError, match=r"tcp://\S+ has another version of the course.*in the same commit"),
+            pytest.raises(OSError, match=r"tcp://\S+ has another version of the course or.*in the same commit"),
             sender(cluster.scheduler_address),
         ):
             pytest.fail("it takes others")
@@ -621,8 +621,8 @@ def test_a_run_wants_the_pictures_and_is_not_made_twice(tmp_path, monkeypatch, d
         one.main(str(tmp_path), "hours", "bn-5", "search", "0.3", "0")
     elsewhere = ("hours", "bn-5", "search", 0.3, 0)
     with pytest.raises(records.OtherPictures, match="are not those of the records"):
-        one.record_elsewhere(*elsewhere, code(), records.pixels_in(tmp_path))
-    with pytest.raises(ValueError, match="another version of the course is here"):
+        one.record_elsewhere(*elsewhere, one.version(), records.pixels_in(tmp_path))
+    with pytest.raises(ValueError, match="another version of the course or of torch is here"):
         one.record_elsewhere(*elsewhere, "0", records.pixels_in(tmp_path))
     other = {**kept, "settings": {**kept["settings"], "decay": 0.1}}
     (tmp_path / "bn-5" / f"{run.name}.json").write_text(json.dumps(other), encoding="utf-8")
@@ -689,8 +689,7 @@ def test_the_stored_records_are_all_that_the_plan_asks_for_and_whole():
 
 
 def test_what_is_left_is_what_is_due_when_another_rate_has_come_out_best():
-    stored = {name: record for name, record in records.read_all().items() if record["arm"].startswith("bn-")}
-    order = {name: record for name, record in stored.items() if record["arm"] in ("bn-20", "bn-after-20")}
+    order = {name: record for name, record in records.read_all().items() if record["arm"] in ("bn-20", "bn-after-20")}
     finished, left, *_ = schedule.estimate(PLAN, ["order"], order)
     assert (finished, left) == (len(order), 0)
     best, _ = best_rate(PLAN.arms["bn-after-20"], study.of_role(order.values(), "bn-after-20", "search"))
@@ -705,12 +704,24 @@ def test_what_is_left_is_what_is_due_when_another_rate_has_come_out_best():
     assert len(due) == schedule.estimate(PLAN, ["order"], moved)[1] > 0
 
 
-def test_records_of_another_torch_are_not_added_to():
+def test_records_of_another_torch_are_not_added_to(tmp_path, capsys, data, monkeypatch):
     records.refuse_another_torch("2.14.1+cpu", [{"torch": "2.14.0"}, {"torch": "2.14.1+cu130"}])
-    with pytest.raises(
-        ValueError, match=r"are of torch 2\.14, and here is 2\.15\.0: use that one, or a folder of your"
-    ):
-        records.refuse_another_torch("2.15.0", [{"torch": "2.14.1"}])
+    run = Run("bn-5", "final", 0.1, 0, PLAN.arms["bn-5"])
+    old = {"arm": "bn-5", "role": "final", "rate": 0.1, "seed": 0, "settings": dict(run.settings), "code": code()}
+    old |= {"torch": "2.9.1", "machine": "another", "device": "cpu", "stopped": None}
+    old |= {"validation": [0.5], "seconds": 1.0, "epochs": 1}
+    records.write(run, old, tmp_path)
+    with pytest.raises(ValueError, match=r"are of torch 2\.9, and here is 2\.14\.1: use that one, or a folder of your"):
+        records.write(run, {**old, **BY}, tmp_path)
+    assert command.main(["order", "--records", str(tmp_path)]) == 2
+    assert "the records are of torch 2.9, and here is" in capsys.readouterr().err
+    near = {**old, "machine": check.processor()}
+    assert check.draw({"a": near, "b": old, "c": {**near, "role": "search"}}, 1, 0) == ["a"]  # this make, another torch
+    monkeypatch.setattr("utils.data.load", lambda: data)
+    again = SimpleNamespace(agrees=True, words="agrees roughly")
+    monkeypatch.setattr(check, "again", lambda record, plan, data: again)
+    assert command.main(["--check", "1", "--records", str(tmp_path)]) == 0
+    assert "the records are of torch 2.9, and no digit need come again" in capsys.readouterr().out
 
 
 def test_the_stored_records_fit_the_plan_and_yield_the_stored_verdicts():

@@ -77,8 +77,7 @@ def make(plan, questions, folder, options):
         from study.cluster import sender  # here, for Dask takes a second to import
 
         here = sender(options.scheduler)
-    if not options.scheduler:  # else it is the workers' torch that counts
-        records.refuse_another_torch(version("torch"), read_all(folder).values())
+    records.refuse_another_torch(version("torch"), read_all(folder).values())
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", timeout=0)
     with alone(lock), here as (begin, jobs):
